@@ -1,0 +1,1 @@
+"""The HTTP edge: accounts, balances, usage, recharges, bills and the live pages' data."""

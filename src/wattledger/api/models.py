@@ -1,0 +1,404 @@
+"""What travels over HTTP. Every amount, price and quantity is a decimal string; every instant is ISO 8601 in UTC.
+
+Amounts carry their currency beside them (ISO 4217), energy is in kWh, power in kW.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PaymentMode = Literal["prepay", "postpay"]
+SupplyState = Literal["on", "off", "disconnecting", "reconnecting"]
+StepState = Literal["done", "pending", "not_needed"]
+BalanceState = Literal["ok", "low", "empty"]
+
+_DECIMAL = r"^-?\d+(\.\d+)?$"
+
+
+class Model(BaseModel):
+    """Base of all: unknown members are refused, instances are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Health(Model):
+    """Is the system up, and what time does it live in?"""
+
+    status: Literal["ok"]
+    version: str
+    store: Literal["sqlite", "postgresql"]
+    now: datetime = Field(description="The system's own clock; a simulated town runs faster than life")
+    clock_speed: int = Field(description="Seconds of the system's clock per second of life: 1 but in a simulated town")
+
+
+class ContractSummary(Model):
+    """One supply contract, for lists and pickers."""
+
+    id: str
+    account_id: str
+    account_name: str
+    service_point: str
+    premise_kind: str = Field(description="home, shop, dormitory, building_site, cafe ...")
+    mode: PaymentMode
+    currency: str
+    tariff: str
+
+
+class ContractList(Model):
+    """A page of contracts in the order of their ids."""
+
+    items: list[ContractSummary]
+    total: int
+
+
+class AccountView(Model):
+    """Who pays, and for which supplies."""
+
+    id: str
+    name: str
+    language: str
+    contracts: list[ContractSummary]
+
+
+class BalanceView(Model):
+    """A prepaid wallet, at this instant."""
+
+    contract: str
+    currency: str
+    available: str = Field(pattern=_DECIMAL, description="Ledger balance less what has been used and not yet posted")
+    ledger_balance: str = Field(pattern=_DECIMAL)
+    accrued: str = Field(pattern=_DECIMAL, description="Used, priced, not yet posted to the ledger")
+    state: BalanceState
+    low_threshold: str = Field(pattern=_DECIMAL)
+    days_left: int | None = Field(description="From own recent use; null while there is too little history")
+    as_of: datetime
+
+
+class TariffRef(Model):
+    """Exactly which version of which tariff."""
+
+    id: str
+    version: str
+    hash: str
+    name: str
+
+
+class SupplyView(Model):
+    """Is the light on, and if not, why?"""
+
+    state: SupplyState
+    reason: str | None = Field(description="balance_exhausted, move_out, emergency ...; null while on without a story")
+    since: datetime | None
+
+
+class NowView(Model):
+    """The newest interval, as power and as cost per hour."""
+
+    kw: str = Field(pattern=_DECIMAL)
+    cost_per_hour: str = Field(pattern=_DECIMAL)
+    interval_start: datetime
+    interval_seconds: int
+    age_seconds: int = Field(description="How long ago, by the system's clock, the interval ended")
+
+
+class PriceSpan(Model):
+    """A stretch of time with one price."""
+
+    start: datetime
+    end: datetime
+    period: str = Field(description="The tariff's own name of the price period: peak, shoulder, off-peak ...")
+    price: str = Field(pattern=_DECIMAL, description="Price per kWh at the tier that now applies")
+
+
+class PriceNow(Model):
+    """The price in force and when it changes."""
+
+    period: str
+    price: str = Field(pattern=_DECIMAL)
+    changes_at: datetime | None
+    next_period: str | None
+    next_price: str | None
+
+
+class PeriodUse(Model):
+    """Energy and its cost in one price period."""
+
+    period: str
+    kwh: str = Field(pattern=_DECIMAL)
+    cost: str = Field(pattern=_DECIMAL)
+
+
+class IntervalView(Model):
+    """One interval with its price period and quality."""
+
+    start: datetime
+    kwh: str | None = Field(description="null when missing")
+    period: str
+    quality: Literal["missing", "actual", "estimated", "substituted", "suspect"]
+
+
+class TodayView(Model):
+    """Today so far, by the service point's own calendar."""
+
+    start: datetime
+    end: datetime
+    kwh: str = Field(pattern=_DECIMAL)
+    cost: str = Field(pattern=_DECIMAL, description="Energy and fixed charges of today")
+    fixed: str = Field(pattern=_DECIMAL)
+    by_period: list[PeriodUse]
+    interval_seconds: int
+    intervals: list[IntervalView]
+
+
+class NoticeView(Model):
+    """A message that went to the customer, in both languages."""
+
+    at: datetime
+    kind: str
+    text: dict[str, str] = Field(description="By language: en, zh")
+
+
+class RechargeStep(Model):
+    """One step on money's way to the light: paid, credited, sent_to_meter, supply_on."""
+
+    step: Literal["paid", "credited", "sent_to_meter", "supply_on"]
+    state: StepState
+    at: datetime | None
+
+
+class RechargeView(Model):
+    """A recharge and how far it has come."""
+
+    id: str
+    contract: str
+    amount: str = Field(pattern=_DECIMAL)
+    currency: str
+    method: str
+    created_at: datetime
+    balance_after: str = Field(pattern=_DECIMAL, description="Available right after the credit")
+    steps: list[RechargeStep]
+    complete: bool
+
+
+class BillSoFar(Model):
+    """Post-paid: what the running month has come to, and where it is heading."""
+
+    amount: str = Field(pattern=_DECIMAL)
+    forecast: str | None = Field(description="At the cycle's end if the days to come are like the days so far")
+    cycle_start: datetime
+    cycle_end: datetime
+
+
+class UsualDay(Model):
+    """Today beside the mean of up to the last 14 whole days, up to the same time of day."""
+
+    today_kwh: str
+    usual_kwh: str
+    days: int
+
+
+class HomeView(Model):
+    """All the consumer's Home shows, in one answer."""
+
+    contract: ContractSummary
+    zone: str
+    tariff: TariffRef
+    now: datetime
+    clock_speed: int
+    balance: BalanceView | None = Field(description="null for post-paid contracts")
+    bill_so_far: BillSoFar | None = Field(description="null for prepaid contracts")
+    supply: SupplyView
+    use_now: NowView | None
+    price: PriceNow
+    prices: list[PriceSpan] = Field(description="The next 24 hours")
+    today: TodayView
+    usual: UsualDay | None
+    notices: list[NoticeView] = Field(description="The last three")
+    recharge: RechargeView | None = Field(description="The latest, if it is not older than a day or not complete")
+    suggested_recharges: list[str] = Field(description="Amounts worth about 10, 20 and 30 days of own use, rounded up")
+
+
+class UsageView(Model):
+    """A contract's use in a period, with the price period of every interval."""
+
+    contract: str
+    start: datetime
+    end: datetime
+    kwh: str = Field(pattern=_DECIMAL)
+    by_period: list[PeriodUse]
+    missing: int
+    estimated: int
+    interval_seconds: int
+    intervals: list[IntervalView]
+
+
+class RechargeRequest(Model):
+    """Money to put on a wallet."""
+
+    amount: str = Field(pattern=r"^\d+(\.\d{1,6})?$", examples=["20.00"])
+    method: Literal["simulated"] = "simulated"
+
+
+class BillLine(Model):
+    """One charge of a bill: quantity x price = amount, rounded as the tariff says."""
+
+    charge: str
+    kind: str
+    period: str | None
+    tier: int | None
+    quantity: str
+    unit: str
+    price: str
+    amount: str
+
+
+class BillView(Model):
+    """A bill (to be paid) or a statement (already deducted from a wallet)."""
+
+    id: str
+    contract: str
+    kind: Literal["bill", "statement"]
+    state: Literal["posted", "held"]
+    held_because: str | None
+    start: datetime
+    end: datetime
+    currency: str
+    tariff: TariffRef
+    lines: list[BillLine]
+    total: str
+    missing: int
+    estimated: int
+    issued_at: datetime
+
+
+class BillList(Model):
+    """A contract's bills, newest first."""
+
+    items: list[BillView]
+
+
+class BillRunRequest(Model):
+    """Which month to bill, as YYYY-MM in each contract's own zone."""
+
+    month: str = Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", examples=["2026-03"])
+
+
+class BillRunView(Model):
+    """A month's run: how many contracts, how far, what was held back and why."""
+
+    id: str
+    month: str
+    state: Literal["running", "finished"]
+    contracts: int
+    posted: int
+    held: int
+    statements_agreeing: int = Field(description="Prepaid statements equal to the sum of their wallet's deductions")
+    statements: int
+    amounts: dict[str, str] = Field(description="Posted totals by currency")
+    held_by_reason: dict[str, int]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class EventView(Model):
+    """Something that happened, in the order it was committed."""
+
+    seq: int
+    at: datetime
+    kind: str = Field(
+        description=(
+            "BalanceLow, BalanceExhausted, RechargeCredited, DisconnectRequested, SupplyDisconnected, "
+            "ReconnectRequested, SupplyReconnected, BillRunStarted, BillRunFinished ..."
+        )
+    )
+    contract: str | None
+    account_name: str | None
+    data: dict[str, str]
+
+
+class WalletRow(Model):
+    """A wallet that wants attention."""
+
+    contract: str
+    account_name: str
+    premise_kind: str
+    available: str
+    currency: str
+    days_left: int | None
+    supply: SupplyState
+
+
+class ArrivalPoint(Model):
+    """Intervals that arrived for one quarter of an hour of the system's clock."""
+
+    start: datetime
+    count: int
+    expected: int
+
+
+class Arrivals(Model):
+    """Is the data coming in?"""
+
+    stored_total: int = Field(description="Intervals in the store")
+    expected_today: int
+    arrived_today: int
+    last_batch_at: datetime | None
+    last_interval_start: datetime | None
+    recent: list[ArrivalPoint] = Field(description="The last 24 hours of intervals, by quarter of an hour")
+
+
+class WalletsOverview(Model):
+    """The prepaid side at a glance."""
+
+    count: int
+    low: int
+    empty: int
+    available: dict[str, str] = Field(description="Sum by currency")
+    near_zero: list[WalletRow] = Field(description="The lowest twelve")
+
+
+class SupplyOverview(Model):
+    """How many are on, off or on their way."""
+
+    on: int
+    off: int
+    disconnecting: int
+    reconnecting: int
+
+
+class MoneyToday(Model):
+    """Money moved today, by currency, by the utility's calendar (UTC day where zones differ)."""
+
+    recharged: dict[str, str]
+    deducted: dict[str, str]
+
+
+class OverviewView(Model):
+    """All the operator's Overview shows, in one answer."""
+
+    now: datetime
+    clock_speed: int
+    zone: str
+    contracts: int
+    arrivals: Arrivals
+    wallets: WalletsOverview
+    supply: SupplyOverview
+    money_today: MoneyToday
+    bill_run: BillRunView | None = Field(description="The running one, else the latest")
+    events: list[EventView] = Field(description="The newest forty, newest first")
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem document; may carry further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    remedy: str | None = None
