@@ -1,0 +1,265 @@
+"""Bill runs: a month, all contracts, in shards that can be repeated without doubling anything."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from wattledger import registry
+from wattledger.billing._bills import BillKind, rated_bill, series_for, write_bills
+from wattledger.billing._tables import bill, bill_run
+from wattledger.billing.ports import Deductions
+from wattledger.kernel import IntervalSeries, Money, Period, Problem, zone_named
+from wattledger.registry import Segment
+from wattledger.store import Fact, Transaction, chunked
+
+_NOTHING = IntervalSeries.empty()
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+
+
+class MonthNotOver(Problem):
+    """A month cannot be billed before it has ended everywhere, or its name is no month."""
+
+    slug = "month-not-over"
+    title = "This month cannot be billed"
+    status = 409
+
+
+class BillRunNotFound(Problem):
+    """There is no such bill run."""
+
+    slug = "bill-run-not-found"
+    title = "No such bill run"
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class BillRun:
+    """A month's run and how far it has come. ``amounts`` are the posted bills' and statements', by currency."""
+
+    id: str
+    month: str
+    state: Literal["running", "finished"]
+    attempt: int
+    contracts: int
+    posted: int
+    held: int
+    statements: int
+    statements_agreeing: int
+    amounts: Mapping[str, Money]
+    held_by_reason: Mapping[str, int]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillRunStarted(Fact):
+    """A month's run began (``attempt`` 1) or began again with what was held."""
+
+    run_id: str
+    month: str
+    attempt: int
+    contracts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillRunFinished(Fact):
+    """A month's run came to its end."""
+
+    run_id: str
+    month: str
+    attempt: int
+    posted: int
+    held: int
+
+
+def month_period(month: str, *, zone: str) -> Period:
+    """The local calendar month ``YYYY-MM`` of ``zone``; raises :class:`MonthNotOver` when it is no month."""
+    match = _MONTH.fullmatch(month)
+    if match is None:
+        raise MonthNotOver(f"{month!r} is not a month", remedy="write it as YYYY-MM, such as 2026-03")
+    year, number = int(match[1]), int(match[2])
+    tz = zone_named(zone)
+    following = (year + 1, 1) if number == 12 else (year, number + 1)  # noqa: PLR2004 - December
+    return Period(datetime(year, number, 1, tzinfo=tz), datetime(*following, 1, tzinfo=tz))
+
+
+def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
+    """Begin the run of ``month``, or begin it again with what was held; one that is running is returned as it is.
+
+    Raises :class:`MonthNotOver` while the month has not ended in the zone of every contract.
+    """
+    run_id = f"run_{month}"
+    segments = _month_segments(tx, month, _contracts(tx, month))
+    late = next((s for s in segments if s.month.end > now), None)
+    if late is not None:
+        raise MonthNotOver(
+            f"{month} ends at {late.month.end.astimezone(zone_named(late.zone)).isoformat()} for {late.contract_id}",
+            remedy="start the run when the month is over",
+        )
+    tx.insert_new(
+        bill_run,
+        [
+            {
+                "id": run_id,
+                "month": month,
+                "state": "finished",
+                "attempt": 0,
+                "contracts": 0,
+                "started_at": now,
+                "finished_at": None,
+            }
+        ],
+    )
+    row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
+    if row.state == "running":
+        return bill_run_with_id(tx, run_id=run_id)
+    contracts = len({segment.contract_id for segment in segments})
+    tx.execute(
+        bill_run.update()
+        .where(bill_run.c.id == run_id)
+        .values(state="running", attempt=row.attempt + 1, contracts=contracts, finished_at=None)
+    )
+    tx.emit(BillRunStarted(at=now, run_id=run_id, month=month, attempt=row.attempt + 1, contracts=contracts))
+    return bill_run_with_id(tx, run_id=run_id)
+
+
+def _contracts(tx: Transaction, month: str) -> list[str]:
+    """Every contract that may have been in force in ``month`` anywhere on earth."""
+    return registry.contract_ids(tx, period=_widest(month))
+
+
+def _widest(month: str) -> Period:
+    east, west = (month_period(month, zone=zone) for zone in ("Pacific/Kiritimati", "Etc/GMT+12"))
+    return Period(east.start, west.end)
+
+
+def _month_segments(tx: Transaction, month: str, contract_ids: Sequence[str]) -> list[Segment]:
+    found = registry.segments(tx, contract_ids=contract_ids, period=_widest(month))
+    return [segment for segment in found if segment.month == month_period(month, zone=segment.zone)]
+
+
+def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
+    """All contracts of a run, by id: what its shards are cut from, the same at every start."""
+    run = bill_run_with_id(tx, run_id=run_id)
+    segments = _month_segments(tx, run.month, _contracts(tx, run.month))
+    return sorted({segment.contract_id for segment in segments})
+
+
+def bill_contracts(
+    tx: Transaction, *, run_id: str, contract_ids: Sequence[str], deductions: Deductions, now: datetime
+) -> int:
+    """Make the bills of one shard of a run; those posted before are passed over. Returns how many were made."""
+    run = bill_run_with_id(tx, run_id=run_id)
+    posted: set[tuple[str, datetime, str]] = set()
+    for piece in chunked(sorted(contract_ids)):
+        rows = tx.rows(
+            sa.select(bill.c.contract_id, bill.c.start, bill.c.kind).where(
+                bill.c.contract_id.in_(piece), bill.c.state == "posted"
+            )
+        )
+        posted.update((row.contract_id, row.start, row.kind) for row in rows)
+    groups: list[tuple[BillKind, list[Segment]]] = []
+    for (contract_id, mode), members in groupby(
+        _month_segments(tx, run.month, contract_ids), key=lambda s: (s.contract_id, s.mode)
+    ):
+        group = list(members)
+        kind: BillKind = "statement" if mode == "prepay" else "bill"
+        if (contract_id, group[0].period.start, kind) not in posted:
+            groups.append((kind, group))
+    prepaid = [segment for kind, group in groups if kind == "statement" for segment in group]
+    deducted = deductions.close(tx, segments=prepaid, now=now)
+    series = series_for(tx, segments=[segment for _, group in groups for segment in group])
+    bills = [
+        rated_bill(
+            run_id=run_id,
+            kind=kind,
+            segments=group,
+            series=series.get(group[0].service_point_id, _NOTHING),
+            deducted=deducted[group[0].contract_id] if kind == "statement" else None,
+            now=now,
+        )
+        for kind, group in groups
+    ]
+    write_bills(tx, bills=bills, month=run.month)
+    return len(bills)
+
+
+def finish_run(tx: Transaction, *, run_id: str, now: datetime) -> BillRun:
+    """Mark a run as finished and tell it; a second time changes nothing."""
+    row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
+    if row.state == "running":
+        tx.execute(bill_run.update().where(bill_run.c.id == run_id).values(state="finished", finished_at=now))
+        run = bill_run_with_id(tx, run_id=run_id)
+        tx.emit(
+            BillRunFinished(
+                at=now, run_id=run_id, month=run.month, attempt=run.attempt, posted=run.posted, held=run.held
+            )
+        )
+    return bill_run_with_id(tx, run_id=run_id)
+
+
+def bill_run_with_id(tx: Transaction, *, run_id: str) -> BillRun:
+    """One run with its counts as they are now; raises :class:`BillRunNotFound`."""
+    row = tx.execute(sa.select(bill_run).where(bill_run.c.id == run_id)).one_or_none()
+    if row is None:
+        raise BillRunNotFound(f"no bill run is called {run_id!r}")
+    return _run(tx, row)
+
+
+def latest_run(tx: Transaction) -> BillRun | None:
+    """The running run, else the one of the latest month."""
+    row = tx.execute(
+        sa.select(bill_run).order_by((bill_run.c.state == "running").desc(), bill_run.c.month.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else _run(tx, row)
+
+
+def _run(tx: Transaction, row: sa.Row[Any]) -> BillRun:
+    counts: dict[str, int] = defaultdict(int)
+    amounts: dict[str, Money] = {}
+    reasons: dict[str, int] = {}
+    rows = tx.rows(
+        sa.select(
+            bill.c.kind,
+            bill.c.state,
+            bill.c.held_because,
+            bill.c.currency,
+            sa.func.count(),
+            sa.func.sum(bill.c.total),
+            sa.func.sum(sa.case((bill.c.deducted == bill.c.total, 1), else_=0)),
+        )
+        .where(bill.c.run_id == row.id)
+        .group_by(bill.c.kind, bill.c.state, bill.c.held_because, bill.c.currency)
+    )
+    for kind, state, reason, currency, count, total, agreeing in rows:
+        counts[state] += count
+        if kind == "statement":
+            counts["statements"] += count
+            counts["agreeing"] += int(agreeing)
+        if state == "posted":
+            amounts[currency] = amounts.get(currency, Money.zero(currency)) + Money(int(total), currency)
+        else:
+            reasons[reason] = reasons.get(reason, 0) + count
+    return BillRun(
+        id=row.id,
+        month=row.month,
+        state=cast("Literal['running', 'finished']", row.state),
+        attempt=row.attempt,
+        contracts=row.contracts,
+        posted=counts["posted"],
+        held=counts["held"],
+        statements=counts["statements"],
+        statements_agreeing=counts["agreeing"],
+        amounts=amounts,
+        held_by_reason=reasons,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,19 @@
+"""What ``billing`` asks of whoever keeps the wallets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from wattledger.kernel import Money
+from wattledger.registry import Segment
+from wattledger.store import Transaction
+
+
+class Deductions(Protocol):
+    """Tells what prepaid contracts were charged."""
+
+    def close(self, tx: Transaction, *, segments: Sequence[Segment], now: datetime) -> Mapping[str, Money]:
+        """Reckon whole segments to their end and return each contract's deductions for them."""
+        ...

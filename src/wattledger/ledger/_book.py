@@ -1,0 +1,287 @@
+"""Post transfers, ask balances, audit the book."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from wattledger.kernel import Money, Period, Problem
+from wattledger.ledger._tables import ledger_account, ledger_transfer
+from wattledger.store import Transaction, chunked
+
+
+class TransferConflict(Problem):
+    """A transfer's id was used before for something else."""
+
+    slug = "transfer-conflict"
+    title = "This transfer id was used before with other content"
+    status = 409
+
+
+class AccountUnknown(Problem):
+    """A transfer names a ledger account that is not there, or of another currency."""
+
+    slug = "ledger-account-unknown"
+    title = "No such ledger account"
+    status = 422
+
+
+class BalanceRuleBroken(Problem):
+    """A transfer would carry an account past its bound."""
+
+    slug = "balance-rule-broken"
+    title = "The transfer would carry an account past its bound"
+    status = 409
+
+
+class Rule(StrEnum):
+    """Which bound an account keeps. The database enforces it too."""
+
+    NONE = "none"
+    DEBITS_NOT_OVER_CREDITS = "debits_not_over_credits"
+    CREDITS_NOT_OVER_DEBITS = "credits_not_over_debits"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A ledger account to open."""
+
+    id: str
+    kind: str
+    currency: str
+    rule: Rule = Rule.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """``amount`` from the debit side to the credit side; ``id`` is made by the caller and makes a repeat harmless.
+
+    ``purpose`` and ``reference`` say what it is for (``recharge`` of ``rch_...``); ``corrects`` names the transfer that
+    this one corrects.
+    """
+
+    id: str
+    debit_account: str
+    credit_account: str
+    amount: Money
+    purpose: str
+    reference: str
+    posted_at: datetime
+    corrects: str | None = None
+
+
+def open_accounts(tx: Transaction, *, accounts: Sequence[Account]) -> None:
+    """Open accounts; those that are open already stay as they are."""
+    tx.insert_new(
+        ledger_account,
+        [
+            {"id": a.id, "kind": a.kind, "currency": a.currency, "rule": a.rule.value}
+            for a in sorted(accounts, key=lambda a: a.id)
+        ],
+    )
+
+
+def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
+    """Post ``transfers``, all or none; returns how many were new.
+
+    One whose id was posted before with the same content is passed over: the first answer stands (its instant is the
+    first one's). Raises :class:`TransferConflict`, :class:`AccountUnknown` or :class:`BalanceRuleBroken`; the unit of
+    work is then to be rolled back.
+    """
+    fresh = _not_yet_posted(tx, transfers)
+    if not fresh:
+        return 0
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for transfer in fresh:
+        if transfer.amount.micro <= 0 or transfer.debit_account == transfer.credit_account:
+            raise TransferConflict(
+                f"transfer {transfer.id} moves {transfer.amount} from {transfer.debit_account} "
+                f"to {transfer.credit_account}",
+                remedy="a transfer moves more than nothing between two different accounts",
+            )
+        sums[transfer.debit_account][0] += transfer.amount.micro
+        sums[transfer.credit_account][1] += transfer.amount.micro
+    _check_accounts(tx, fresh, sums)
+    # Accounts in the order of their ids: two postings at once never wait for each other in a circle.
+    tx.execute(
+        ledger_account.update()
+        .where(ledger_account.c.id == sa.bindparam("key"))
+        .values(
+            debits=ledger_account.c.debits + sa.bindparam("more_debits"),
+            credits=ledger_account.c.credits + sa.bindparam("more_credits"),
+        ),
+        [{"key": key, "more_debits": d, "more_credits": c} for key, (d, c) in sorted(sums.items())],
+    )
+    tx.execute(
+        ledger_transfer.insert(),
+        [
+            {
+                "id": transfer.id,
+                "debit_account": transfer.debit_account,
+                "credit_account": transfer.credit_account,
+                "amount": transfer.amount.micro,
+                "currency": transfer.amount.currency,
+                "purpose": transfer.purpose,
+                "reference": transfer.reference,
+                "corrects": transfer.corrects,
+                "posted_at": transfer.posted_at,
+            }
+            for transfer in fresh
+        ],
+    )
+    return len(fresh)
+
+
+def _not_yet_posted(tx: Transaction, transfers: Sequence[Transfer]) -> list[Transfer]:
+    known: dict[str, Transfer] = {}
+    for piece in chunked(sorted({transfer.id for transfer in transfers})):
+        known.update(
+            (row.id, _transfer(row))
+            for row in tx.rows(sa.select(ledger_transfer).where(ledger_transfer.c.id.in_(piece)))
+        )
+    fresh = []
+    for transfer in transfers:
+        earlier = known.get(transfer.id)
+        if earlier is None:
+            known[transfer.id] = transfer
+            fresh.append(transfer)
+        elif _content(earlier) != _content(transfer):
+            raise TransferConflict(
+                f"transfer {transfer.id} was posted before as {earlier.amount} from {earlier.debit_account} "
+                f"to {earlier.credit_account} for {earlier.purpose} {earlier.reference}",
+                remedy="give every transfer an id of its own",
+            )
+    return fresh
+
+
+def _content(transfer: Transfer) -> tuple[object, ...]:
+    return (
+        transfer.debit_account,
+        transfer.credit_account,
+        transfer.amount,
+        transfer.purpose,
+        transfer.reference,
+        transfer.corrects,
+    )
+
+
+def _transfer(row: sa.Row[tuple[object, ...]]) -> Transfer:
+    return Transfer(
+        id=row.id,
+        debit_account=row.debit_account,
+        credit_account=row.credit_account,
+        amount=Money(row.amount, row.currency),
+        purpose=row.purpose,
+        reference=row.reference,
+        posted_at=row.posted_at,
+        corrects=row.corrects,
+    )
+
+
+def _check_accounts(tx: Transaction, transfers: Sequence[Transfer], sums: dict[str, list[int]]) -> None:
+    found: dict[str, sa.Row[tuple[object, ...]]] = {}
+    for piece in chunked(sorted(sums)):
+        select = sa.select(ledger_account).where(ledger_account.c.id.in_(piece)).order_by(ledger_account.c.id)
+        found.update((row.id, row) for row in tx.rows(tx.locked(select)))
+    for transfer in transfers:
+        for account_id in (transfer.debit_account, transfer.credit_account):
+            account = found.get(account_id)
+            if account is None:
+                raise AccountUnknown(f"transfer {transfer.id} names {account_id!r}, which is not open")
+            if account.currency != transfer.amount.currency:
+                raise AccountUnknown(
+                    f"transfer {transfer.id} moves {transfer.amount.currency}, but {account_id} is kept in "
+                    f"{account.currency}"
+                )
+    for account_id, (more_debits, more_credits) in sums.items():
+        account = found[account_id]
+        over = (account.debits + more_debits) - (account.credits + more_credits)
+        if (account.rule == Rule.DEBITS_NOT_OVER_CREDITS and over > 0) or (
+            account.rule == Rule.CREDITS_NOT_OVER_DEBITS and over < 0
+        ):
+            raise BalanceRuleBroken(
+                f"{account_id} would pass its bound by {Money(abs(over), account.currency)} ({account.rule})"
+            )
+
+
+def balance(tx: Transaction, *, account_id: str) -> Money:
+    """Credits less debits of one account; raises :class:`AccountUnknown`."""
+    found = balances(tx, account_ids=[account_id])
+    if account_id not in found:
+        raise AccountUnknown(f"{account_id!r} is not open")
+    return found[account_id]
+
+
+def balances(tx: Transaction, *, account_ids: Collection[str]) -> dict[str, Money]:
+    """Credits less debits of the open accounts among ``account_ids``."""
+    found: dict[str, Money] = {}
+    for piece in chunked(sorted(set(account_ids))):
+        rows = tx.rows(sa.select(ledger_account).where(ledger_account.c.id.in_(piece)))
+        found.update((row.id, Money(row.credits - row.debits, row.currency)) for row in rows)
+    return found
+
+
+def transfers_of(tx: Transaction, *, account_id: str, limit: int = 100) -> list[Transfer]:
+    """An account's newest transfers, newest first."""
+    rows = tx.rows(
+        sa.select(ledger_transfer)
+        .where(sa.or_(ledger_transfer.c.debit_account == account_id, ledger_transfer.c.credit_account == account_id))
+        .order_by(ledger_transfer.c.seq.desc())
+        .limit(limit)
+    )
+    return [_transfer(row) for row in rows]
+
+
+def total_posted(tx: Transaction, *, purpose: str, period: Period) -> dict[str, Money]:
+    """What was moved for a purpose in a period, by currency."""
+    rows = tx.rows(
+        sa.select(ledger_transfer.c.currency, sa.func.sum(ledger_transfer.c.amount))
+        .where(
+            ledger_transfer.c.purpose == purpose,
+            ledger_transfer.c.posted_at >= period.start,
+            ledger_transfer.c.posted_at < period.end,
+        )
+        .group_by(ledger_transfer.c.currency)
+    )
+    return {currency: Money(int(total), currency) for currency, total in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class BookFault:
+    """Something in the book that does not add up."""
+
+    account_id: str
+    cause: str
+
+
+def check_book(tx: Transaction) -> list[BookFault]:
+    """Audit the whole book: every account's sums against its transfers, its bound, and each currency against zero."""
+    debits, credits_ = (_sums(tx, side) for side in (ledger_transfer.c.debit_account, ledger_transfer.c.credit_account))
+    faults: list[BookFault] = []
+    totals: dict[str, int] = defaultdict(int)
+    for account in tx.rows(sa.select(ledger_account).order_by(ledger_account.c.id)):
+        kept, told = (account.debits, account.credits), (debits.get(account.id, 0), credits_.get(account.id, 0))
+        if kept != told:
+            faults.append(BookFault(account.id, f"keeps debits and credits {kept}, its transfers add up to {told}"))
+        over = account.debits - account.credits
+        if (account.rule == Rule.DEBITS_NOT_OVER_CREDITS and over > 0) or (
+            account.rule == Rule.CREDITS_NOT_OVER_DEBITS and over < 0
+        ):
+            faults.append(BookFault(account.id, f"is past its bound {account.rule} by {abs(over)} micro-units"))
+        totals[account.currency] += account.credits - account.debits
+    faults += [
+        BookFault(f"all of {currency}", f"debits and credits differ by {total} micro-units")
+        for currency, total in sorted(totals.items())
+        if total
+    ]
+    return faults
+
+
+def _sums(tx: Transaction, side: sa.Column[str]) -> dict[str, int]:
+    rows = tx.rows(sa.select(side, sa.func.sum(ledger_transfer.c.amount)).group_by(side))
+    return {account: int(total) for account, total in rows}

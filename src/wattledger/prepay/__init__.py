@@ -1,0 +1,54 @@
+"""Pay before: wallets, running deduction by cumulative difference, recharges.
+
+A wallet's *available* amount is its ledger balance less what has been used and priced but not yet posted. Every batch
+of readings moves the accrual in the batch's own transaction; the ledger gets one transfer a day and one at every event.
+"""
+
+from wattledger.prepay._deduction import close_month, deduct, settle_due
+from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored, RechargeCredited
+from wattledger.prepay._recharges import (
+    Recharge,
+    RechargeConflict,
+    RechargeNotFound,
+    RechargeRefused,
+    latest_recharge,
+    recharge,
+    recharge_with_id,
+)
+from wattledger.prepay._wallets import (
+    Wallet,
+    WalletNotFound,
+    WalletsSummary,
+    lowest_wallets,
+    open_wallet,
+    post_accrual,
+    wallet,
+    wallet_account,
+    wallets_summary,
+)
+
+__all__ = [
+    "BalanceExhausted",
+    "BalanceLow",
+    "BalanceRestored",
+    "Recharge",
+    "RechargeConflict",
+    "RechargeCredited",
+    "RechargeNotFound",
+    "RechargeRefused",
+    "Wallet",
+    "WalletNotFound",
+    "WalletsSummary",
+    "close_month",
+    "deduct",
+    "latest_recharge",
+    "lowest_wallets",
+    "open_wallet",
+    "post_accrual",
+    "recharge",
+    "recharge_with_id",
+    "settle_due",
+    "wallet",
+    "wallet_account",
+    "wallets_summary",
+]

@@ -1,0 +1,266 @@
+"""Wallets: what is available, when a threshold is crossed, and what goes to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from wattledger import ledger
+from wattledger.kernel import Money, Problem, epoch
+from wattledger.prepay import _tables as t
+from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored
+from wattledger.store import Fact, Transaction, chunked
+
+WalletState = Literal["ok", "low", "empty"]
+
+_DAY = 86_400
+_MICRO = 1_000_000
+_RECENT_DAYS_MAX = 15
+_RECENT_DAYS_MIN = 3
+_THRESHOLD_DEFAULT = 10 * _MICRO  # ten units of the currency
+
+# A wallet that was low is well again only this much above its threshold: a balance that hovers does not chatter.
+_REARM_NUMERATOR, _REARM_DENOMINATOR = 6, 5
+
+
+class WalletNotFound(Problem):
+    """A contract has no wallet."""
+
+    slug = "wallet-not-found"
+    title = "This contract has no wallet"
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A wallet at an instant. ``days_left`` reckons with the mean of the last days' own use."""
+
+    contract_id: str
+    ledger_balance: Money
+    accrued: Money
+    available: Money
+    state: WalletState
+    low_threshold: Money
+    days_left: int | None
+    daily_mean: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalletsSummary:
+    """All wallets at a glance."""
+
+    count: int
+    low: int
+    empty: int
+    available: Mapping[str, Money]
+
+
+def wallet_account(contract_id: str) -> str:
+    """The ledger account that holds a contract's prepaid money."""
+    return f"wallet:{contract_id}"
+
+
+def _revenue_account(currency: str) -> str:
+    return f"revenue:energy:{currency}"
+
+
+def open_wallet(
+    tx: Transaction, *, contract_id: str, currency: str, now: datetime, low_threshold: Money | None = None
+) -> None:
+    """Open a contract's wallet and its ledger account; one that is open stays as it is."""
+    threshold = low_threshold or Money(_THRESHOLD_DEFAULT, currency)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now, low_threshold_micro=threshold.micro)
+
+
+def ensure_wallets(
+    tx: Transaction, *, contracts: Mapping[str, str], now: datetime, low_threshold_micro: int = _THRESHOLD_DEFAULT
+) -> None:
+    """Open the wallets of ``contracts`` (id to currency) that are not open yet."""
+    have: set[str] = set()
+    for piece in chunked(sorted(contracts)):
+        have.update(
+            row[0] for row in tx.rows(sa.select(t.wallet.c.contract_id).where(t.wallet.c.contract_id.in_(piece)))
+        )
+    missing = {contract: currency for contract, currency in contracts.items() if contract not in have}
+    if not missing:
+        return
+    ledger.open_accounts(
+        tx,
+        accounts=[
+            *(ledger.Account(wallet_account(c), "wallet", currency) for c, currency in missing.items()),
+            *(ledger.Account(_revenue_account(c), "revenue", c) for c in sorted(set(missing.values()))),
+        ],
+    )
+    tx.insert_new(
+        t.wallet,
+        [
+            {
+                "contract_id": contract,
+                "currency": currency,
+                "low_threshold": low_threshold_micro,
+                "state": "ok",
+                "accrued": 0,
+                "recent": {},
+                "posted_day": epoch(now) // _DAY,
+            }
+            for contract, currency in sorted(missing.items())
+        ],
+    )
+
+
+def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, sa.Row[Any]]:
+    """The wallet rows of these contracts, locked in the order of their ids to the end of the unit of work."""
+    found: dict[str, sa.Row[Any]] = {}
+    for piece in chunked(sorted(set(contract_ids))):
+        select = sa.select(t.wallet).where(t.wallet.c.contract_id.in_(piece)).order_by(t.wallet.c.contract_id)
+        found.update((row.contract_id, row) for row in tx.rows(tx.locked(select)))
+    return found
+
+
+def daily_mean_micro(recent: Mapping[str, int], *, today: int) -> int | None:
+    """The mean charge of the last whole days, or ``None`` before there are three."""
+    whole = [micro for day, micro in recent.items() if int(day) < today]
+    return sum(whole) // len(whole) if len(whole) >= _RECENT_DAYS_MIN else None
+
+
+def days_left(available_micro: int, mean_micro: int | None) -> int | None:
+    """How many days the available amount lasts at the mean charge; 0 when nothing is left."""
+    if available_micro <= 0:
+        return 0
+    return available_micro // mean_micro if mean_micro else None
+
+
+def with_charge(recent: Mapping[str, int], *, day: int, micro: int) -> dict[str, int]:
+    """``recent`` with a further charge on ``day``, cut to the days that are kept."""
+    merged = {int(d): m for d, m in recent.items()}
+    merged[day] = merged.get(day, 0) + micro
+    return {str(d): merged[d] for d in sorted(merged)[-_RECENT_DAYS_MAX:]}
+
+
+def next_state(state: WalletState, *, available_micro: int, threshold_micro: int) -> WalletState:
+    """The wallet's state at this available amount, with hysteresis above the threshold."""
+    if available_micro <= 0:
+        return "empty"
+    well = threshold_micro if state == "ok" else threshold_micro * _REARM_NUMERATOR // _REARM_DENOMINATOR
+    return "ok" if available_micro >= well else "low"
+
+
+def crossing(
+    *, contract_id: str, before: WalletState, after: WalletState, available: Money, left: int | None, now: datetime
+) -> Fact | None:
+    """What is to be told when a deduction carried a wallet from one state to another."""
+    if after == "empty" and before != "empty":
+        return BalanceExhausted(
+            at=now, contract_id=contract_id, available_micro=available.micro, currency=available.currency
+        )
+    if before == "empty" and after != "empty":
+        return BalanceRestored(
+            at=now, contract_id=contract_id, available_micro=available.micro, currency=available.currency
+        )
+    if after == "low" and before == "ok":
+        return BalanceLow(
+            at=now,
+            contract_id=contract_id,
+            available_micro=available.micro,
+            currency=available.currency,
+            days_left=left,
+        )
+    return None
+
+
+def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime) -> int:
+    """Post to the ledger what these wallets have accrued; returns the number of transfers. Wallets get locked."""
+    wallets = locked_wallets(tx, list(contract_ids))
+    due: list[sa.Row[Any]] = []
+    for piece in chunked(sorted(wallets)):
+        due += tx.rows(
+            sa.select(t.wallet_segment)
+            .where(t.wallet_segment.c.contract_id.in_(piece), t.wallet_segment.c.total != t.wallet_segment.c.posted)
+            .order_by(t.wallet_segment.c.contract_id, t.wallet_segment.c.start)
+        )
+    if not due:
+        return 0
+    ledger.post(tx, transfers=[_posting(row, wallets[row.contract_id].currency, now) for row in due])
+    tx.execute(
+        t.wallet_segment.update()
+        .where(
+            t.wallet_segment.c.contract_id == sa.bindparam("key_contract"),
+            t.wallet_segment.c.start == sa.bindparam("key_start"),
+        )
+        .values(posted=t.wallet_segment.c.total, postings=t.wallet_segment.c.postings + 1),
+        [{"key_contract": row.contract_id, "key_start": row.start} for row in due],
+    )
+    tx.execute(
+        t.wallet.update().where(t.wallet.c.contract_id == sa.bindparam("key")).values(accrued=0),
+        [{"key": contract} for contract in sorted({row.contract_id for row in due})],
+    )
+    return len(due)
+
+
+def _posting(row: sa.Row[Any], currency: str, now: datetime) -> ledger.Transfer:
+    amount = row.total - row.posted
+    sides = (wallet_account(row.contract_id), _revenue_account(currency))
+    debit, credit = sides if amount > 0 else sides[::-1]
+    segment = f"{row.contract_id}:{row.start:%Y-%m-%dT%H:%MZ}"
+    return ledger.Transfer(
+        id=f"deduction:{segment}:{row.postings}",
+        debit_account=debit,
+        credit_account=credit,
+        amount=Money(abs(amount), currency),
+        purpose="deduction" if amount > 0 else "deduction_returned",
+        reference=segment,
+        posted_at=now,
+        corrects=f"deduction:{segment}:{row.postings - 1}" if amount < 0 and row.postings else None,
+    )
+
+
+def wallet(tx: Transaction, *, contract_id: str, now: datetime) -> Wallet:
+    """A contract's wallet as it stands; raises :class:`WalletNotFound`."""
+    row = tx.execute(sa.select(t.wallet).where(t.wallet.c.contract_id == contract_id)).one_or_none()
+    if row is None:
+        raise WalletNotFound(
+            f"contract {contract_id} has no wallet", remedy="it is billed afterwards: look at its bills"
+        )
+    return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), now)
+
+
+def _wallet(row: sa.Row[Any], balance: Money, now: datetime) -> Wallet:
+    mean = daily_mean_micro(row.recent, today=epoch(now) // _DAY)
+    available = balance - Money(row.accrued, row.currency)
+    return Wallet(
+        contract_id=row.contract_id,
+        ledger_balance=balance,
+        accrued=Money(row.accrued, row.currency),
+        available=available,
+        state=cast("WalletState", row.state),
+        low_threshold=Money(row.low_threshold, row.currency),
+        days_left=days_left(available.micro, mean),
+        daily_mean=None if mean is None else Money(mean, row.currency),
+    )
+
+
+def _with_balances(tx: Transaction, rows: Iterable[sa.Row[Any]], now: datetime) -> list[Wallet]:
+    kept = list(rows)
+    balances = ledger.balances(tx, account_ids=[wallet_account(row.contract_id) for row in kept])
+    return [_wallet(row, balances[wallet_account(row.contract_id)], now) for row in kept]
+
+
+def lowest_wallets(tx: Transaction, *, now: datetime, limit: int) -> list[Wallet]:
+    """The wallets that are low or empty, the least available first."""
+    rows = tx.rows(sa.select(t.wallet).where(t.wallet.c.state != "ok"))
+    return sorted(_with_balances(tx, rows, now), key=lambda w: (w.available.micro, w.contract_id))[:limit]
+
+
+def wallets_summary(tx: Transaction, *, now: datetime) -> WalletsSummary:
+    """Counts by state and the sum of what is available, by currency."""
+    available: dict[str, Money] = {}
+    states = {"ok": 0, "low": 0, "empty": 0}
+    for one in _with_balances(tx, tx.rows(sa.select(t.wallet)), now):
+        states[one.state] += 1
+        currency = one.available.currency
+        available[currency] = available.get(currency, Money.zero(currency)) + one.available
+    return WalletsSummary(count=sum(states.values()), low=states["low"], empty=states["empty"], available=available)

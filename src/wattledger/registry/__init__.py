@@ -1,0 +1,66 @@
+"""What exists and since when: premises, service points, meters, accounts, contracts and the tariffs in force.
+
+Dated rows: a change ends one row and begins another, so every question can be asked as of any day.
+"""
+
+from wattledger.registry._contracts import (
+    Contract,
+    ContractNotFound,
+    PaymentMode,
+    Segment,
+    TariffVersionConflict,
+    accounts_contracts,
+    contract,
+    contract_count,
+    contract_ids,
+    contracts,
+    open_contract,
+    publish_tariff,
+    segments,
+    segments_of_points,
+    tariff_with_hash,
+)
+from wattledger.registry._places import (
+    Account,
+    AccountNotFound,
+    Installation,
+    ServicePointUnknown,
+    account,
+    add_account,
+    add_premise,
+    add_service_point,
+    install_meter,
+    installations,
+    meter_at,
+    unknown_points,
+)
+
+__all__ = [
+    "Account",
+    "AccountNotFound",
+    "Contract",
+    "ContractNotFound",
+    "Installation",
+    "PaymentMode",
+    "Segment",
+    "ServicePointUnknown",
+    "TariffVersionConflict",
+    "account",
+    "accounts_contracts",
+    "add_account",
+    "add_premise",
+    "add_service_point",
+    "contract",
+    "contract_count",
+    "contract_ids",
+    "contracts",
+    "install_meter",
+    "installations",
+    "meter_at",
+    "open_contract",
+    "publish_tariff",
+    "segments",
+    "segments_of_points",
+    "tariff_with_hash",
+    "unknown_points",
+]

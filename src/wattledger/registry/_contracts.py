@@ -1,0 +1,292 @@
+"""Contracts, their dated terms, and which tariff prices which stretch of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from wattledger.kernel import Period, Problem, local_months, zone_named
+from wattledger.registry import _tables as t
+from wattledger.store import Transaction, chunked
+from wattledger.tariffs import Tariff
+
+PaymentMode = Literal["prepay", "postpay"]
+
+_FAR = datetime(9000, 1, 1, tzinfo=UTC)  # the end of what has no end
+
+
+class ContractNotFound(Problem):
+    """A contract is not in the registry."""
+
+    slug = "contract-not-found"
+    title = "No such contract"
+    status = 404
+
+
+class TariffVersionConflict(Problem):
+    """A tariff version was published before with other content, or no version was in force."""
+
+    slug = "tariff-version-conflict"
+    title = "This tariff version cannot be used"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One supply contract with the terms of one instant."""
+
+    id: str
+    account_id: str
+    account_name: str
+    language: str
+    service_point_id: str
+    premise_kind: str
+    zone: str
+    currency: str
+    mode: PaymentMode
+    tariff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The longest stretch within one calendar month that one tariff version prices under one contract term.
+
+    ``period``  the stretch itself, half-open: month, term and version validity intersected
+    ``month``   the whole local calendar month it belongs to
+    """
+
+    contract_id: str
+    service_point_id: str
+    mode: PaymentMode
+    zone: str
+    currency: str
+    month: Period
+    period: Period
+    tariff: Tariff
+
+
+def open_contract(  # noqa: PLR0913 - a contract's facts, all of them
+    tx: Transaction,
+    *,
+    contract_id: str,
+    account_id: str,
+    service_point_id: str,
+    mode: PaymentMode,
+    tariff_id: str,
+    currency: str,
+    valid_from: datetime,
+) -> None:
+    """Record a supply contract and its first terms."""
+    tx.execute(
+        t.contract.insert().values(
+            id=contract_id, account_id=account_id, service_point_id=service_point_id, currency=currency
+        )
+    )
+    tx.execute(
+        t.contract_term.insert().values(contract_id=contract_id, valid_from=valid_from, mode=mode, tariff_id=tariff_id)
+    )
+
+
+def publish_tariff(tx: Transaction, *, tariff: Tariff, valid_from: datetime) -> None:
+    """Put a tariff version in force from ``valid_from`` until a later one; the same version again changes nothing.
+
+    A version is immutable: publishing its number with other content raises :class:`TariffVersionConflict`.
+    """
+    found = tx.execute(
+        sa.select(t.tariff_version.c.hash).where(
+            t.tariff_version.c.tariff_id == tariff.id, t.tariff_version.c.version == tariff.version
+        )
+    ).scalar_one_or_none()
+    if found == tariff.hash:
+        return
+    if found is not None:
+        raise TariffVersionConflict(
+            f"tariff {tariff.id} version {tariff.version} was published before with other content",
+            remedy="give the changed tariff a new version",
+        )
+    tx.execute(
+        t.tariff_version.insert().values(
+            tariff_id=tariff.id,
+            valid_from=valid_from,
+            version=tariff.version,
+            hash=tariff.hash,
+            document=json.dumps(tariff.document, sort_keys=True, separators=(",", ":")),
+        )
+    )
+
+
+@lru_cache(maxsize=4096)
+def _parsed(_hash: str, document: str) -> Tariff:
+    return Tariff.from_document(json.loads(document))
+
+
+def tariff_with_hash(tx: Transaction, *, tariff_hash: str) -> Tariff:
+    """The published tariff version with this content hash; raises :class:`TariffVersionConflict`."""
+    row = tx.execute(
+        sa.select(t.tariff_version.c.hash, t.tariff_version.c.document).where(t.tariff_version.c.hash == tariff_hash)
+    ).first()
+    if row is None:
+        raise TariffVersionConflict(f"no published tariff version has the hash {tariff_hash}")
+    return _parsed(row.hash, row.document)
+
+
+def contract(tx: Transaction, *, contract_id: str, at: datetime) -> Contract:
+    """One contract with its terms at ``at``; raises :class:`ContractNotFound`."""
+    row = tx.execute(_contracts_at(at).where(t.contract.c.id == contract_id)).one_or_none()
+    if row is None:
+        raise ContractNotFound(f"no contract is called {contract_id!r}, or it was not in force at {at.isoformat()}")
+    return _contract(row)
+
+
+def contracts(
+    tx: Transaction,
+    *,
+    at: datetime,
+    mode: PaymentMode | None = None,
+    text: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Contract]:
+    """Contracts in force at ``at`` by id, a page of them; ``text`` matches name, id, service point or kind."""
+    select = _filtered(_contracts_at(at), mode=mode, text=text)
+    return [_contract(row) for row in tx.rows(select.order_by(t.contract.c.id).limit(limit).offset(offset))]
+
+
+def contract_count(tx: Transaction, *, at: datetime, mode: PaymentMode | None = None, text: str | None = None) -> int:
+    """How many contracts :func:`contracts` would page through."""
+    listed = _filtered(_contracts_at(at), mode=mode, text=text).subquery()
+    return int(tx.execute(sa.select(sa.func.count()).select_from(listed)).scalar_one())
+
+
+def contract_ids(tx: Transaction, *, period: Period) -> list[str]:
+    """The ids of all contracts in force at any time in ``period``, in order."""
+    term = t.contract_term
+    select = (
+        sa.select(term.c.contract_id)
+        .where(term.c.valid_from < period.end, sa.or_(term.c.valid_to.is_(None), term.c.valid_to > period.start))
+        .distinct()
+        .order_by(term.c.contract_id)
+    )
+    return [row.contract_id for row in tx.rows(select)]
+
+
+def accounts_contracts(tx: Transaction, *, account_id: str, at: datetime) -> list[Contract]:
+    """An account's contracts in force at ``at``."""
+    select = _contracts_at(at).where(t.contract.c.account_id == account_id).order_by(t.contract.c.id)
+    return [_contract(row) for row in tx.rows(select)]
+
+
+def _filtered(select: sa.Select[Any], *, mode: PaymentMode | None, text: str | None) -> sa.Select[Any]:
+    if mode is not None:
+        select = select.where(t.contract_term.c.mode == mode)
+    if text:
+        columns = (t.account.c.name, t.contract.c.id, t.contract.c.service_point_id, t.premise.c.kind)
+        select = select.where(sa.or_(*(column.icontains(text, autoescape=True) for column in columns)))
+    return select
+
+
+def _contracts_at(at: datetime) -> sa.Select[Any]:
+    term = t.contract_term
+    return (
+        sa.select(
+            t.contract.c.id,
+            t.contract.c.account_id,
+            t.account.c.name,
+            t.account.c.language,
+            t.contract.c.service_point_id,
+            t.premise.c.kind,
+            t.premise.c.zone,
+            t.contract.c.currency,
+            term.c.mode,
+            term.c.tariff_id,
+        )
+        .join(t.account, t.account.c.id == t.contract.c.account_id)
+        .join(t.service_point, t.service_point.c.id == t.contract.c.service_point_id)
+        .join(t.premise, t.premise.c.id == t.service_point.c.premise_id)
+        .join(term, term.c.contract_id == t.contract.c.id)
+        .where(term.c.valid_from <= at, sa.or_(term.c.valid_to.is_(None), term.c.valid_to > at))
+    )
+
+
+def _contract(row: sa.Row[Any]) -> Contract:
+    return Contract(*row)
+
+
+def segments_of_points(tx: Transaction, *, service_point_ids: Collection[str], period: Period) -> list[Segment]:
+    """How the time in ``period`` at these points is to be priced: whole segments of every month it touches.
+
+    The segments are not clipped to ``period``: a late reading re-prices all of its month's segment.
+    """
+    return list(_segments(tx, _terms(tx, t.contract.c.service_point_id, service_point_ids), period))
+
+
+def segments(tx: Transaction, *, contract_ids: Collection[str], period: Period) -> list[Segment]:
+    """As :func:`segments_of_points`, for contracts."""
+    return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), period))
+
+
+def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Iterator[sa.Row[Any]]:
+    columns = (
+        t.contract.c.id,
+        t.contract.c.service_point_id,
+        t.contract.c.currency,
+        t.premise.c.zone,
+        t.contract_term.c.mode,
+        t.contract_term.c.tariff_id,
+        t.contract_term.c.valid_from,
+        t.contract_term.c.valid_to,
+    )
+    select = (
+        sa.select(*columns)
+        .join(t.service_point, t.service_point.c.id == t.contract.c.service_point_id)
+        .join(t.premise, t.premise.c.id == t.service_point.c.premise_id)
+        .join(t.contract_term, t.contract_term.c.contract_id == t.contract.c.id)
+        .order_by(t.contract.c.id, t.contract_term.c.valid_from)
+    )
+    for piece in chunked(sorted(set(values))):
+        yield from tx.rows(select.where(key.in_(piece)))
+
+
+def _segments(tx: Transaction, terms: Iterable[sa.Row[Any]], period: Period) -> Iterator[Segment]:
+    versions: dict[str, list[tuple[Period, Tariff]]] = {}
+    months: dict[str, list[Period]] = {}
+    for term in terms:
+        if term.zone not in months:
+            months[term.zone] = list(local_months(period, zone=zone_named(term.zone)))
+        if term.tariff_id not in versions:
+            versions[term.tariff_id] = _versions(tx, term.tariff_id)
+        for month in months[term.zone]:
+            in_term = month.intersection(Period(term.valid_from, term.valid_to or _FAR))
+            if in_term is None:
+                continue
+            for validity, tariff in versions[term.tariff_id]:
+                stretch = in_term.intersection(validity)
+                if stretch is not None:
+                    yield Segment(
+                        contract_id=term.id,
+                        service_point_id=term.service_point_id,
+                        mode=cast("PaymentMode", term.mode),
+                        zone=term.zone,
+                        currency=term.currency,
+                        month=month,
+                        period=stretch,
+                        tariff=tariff,
+                    )
+
+
+def _versions(tx: Transaction, tariff_id: str) -> list[tuple[Period, Tariff]]:
+    rows = tx.rows(
+        sa.select(t.tariff_version)
+        .where(t.tariff_version.c.tariff_id == tariff_id)
+        .order_by(t.tariff_version.c.valid_from)
+    )
+    if not rows:
+        raise TariffVersionConflict(f"no version of tariff {tariff_id!r} is published")
+    ends = [*(row.valid_from for row in rows[1:]), _FAR]
+    return [(Period(row.valid_from, end), _parsed(row.hash, row.document)) for row, end in zip(rows, ends, strict=True)]

@@ -1,0 +1,166 @@
+"""Engine and unit of work. Everything that differs between SQLite and PostgreSQL is in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from wattledger.kernel import Problem
+from wattledger.store._outbox import Fact, append_fact
+
+_Item = TypeVar("_Item")
+
+# SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
+_PARAMETERS_MAX = 10_000
+_MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
+
+
+class StoreUnreachable(Problem):
+    """The database cannot be opened."""
+
+    slug = "store-unreachable"
+    title = "The database cannot be reached"
+    status = 503
+
+
+def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Sequence[_Item]]:
+    """``items`` in pieces of at most ``size``, so that an ``IN`` never outgrows the database's parameter limit."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class Transaction:
+    """One unit of work: all of it is committed, or none. Handed to the rooms by the edge that opened it."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:  # noqa: ANN401 - rows and parameters are as wide as SQL
+        """Run ``statement`` within this unit of work."""
+        return self.connection.execute(statement, parameters)  # type: ignore[return-value]  # Core statements give CursorResult
+
+    def rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+        """All rows of ``statement``."""
+        return self.connection.execute(statement).all()
+
+    def insert_new(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert the ``rows`` whose key is not there yet; leave those that are as they are."""
+        if rows:
+            insert = postgresql.insert if self._postgresql else sqlite.insert
+            self.connection.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+    def upsert(self, table: sa.Table, rows: Sequence[Mapping[str, object]], *, update: Iterable[str]) -> None:
+        """Insert ``rows``; where the primary key is there already, overwrite the ``update`` columns."""
+        if not rows:
+            return
+        insert = postgresql.insert if self._postgresql else sqlite.insert
+        statement: Any = insert(table)
+        statement = statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={column: statement.excluded[column] for column in update},
+        )
+        self.connection.execute(statement, [dict(row) for row in rows])
+
+    def locked(self, select: sa.Select[Any]) -> sa.Select[Any]:
+        """``select`` that also locks its rows to the end of this unit of work.
+
+        SQLite needs nothing: a writing unit of work holds the only write lock from its beginning. Callers order the
+        rows by key, so that two units of work never wait for each other in a circle.
+        """
+        return select.with_for_update() if self._postgresql else select
+
+    def emit(self, fact: Fact) -> None:
+        """Put ``fact`` into the outbox: it is told to its handlers if, and only if, this unit of work commits."""
+        append_fact(self.connection, fact)
+
+
+class Store:
+    """The database behind one URL: ``sqlite:///path`` or ``postgresql://...``.
+
+    SQLite runs with a write-ahead log and full synchronisation: what is committed survives the power cut.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        elif parsed.get_backend_name() != "sqlite":
+            raise StoreUnreachable(
+                f"{parsed.get_backend_name()} is not a database this program knows",
+                remedy="use sqlite:///path/to/file.db or postgresql://user@host/name",
+            )
+        self.url = parsed
+        self.dialect: str = parsed.get_backend_name()
+        if self.dialect == "sqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise StoreUnreachable("an in-memory database loses everything", remedy="give a file's path")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(parsed, connect_args={"timeout": 60, "check_same_thread": False})
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self.engine = sa.create_engine(parsed, pool_pre_ping=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A unit of work that changes something; commits at the end, rolls back when an exception leaves it."""
+        with self._connected() as connection, connection.execution_options(wattledger_write=True).begin():
+            yield Transaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A unit of work that only looks, at one consistent state of the whole database."""
+        isolation = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with self._connected() as connection, connection.execution_options(**isolation).begin():
+            yield Transaction(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        try:
+            connection = self.engine.connect()
+        except sa.exc.OperationalError as error:
+            raise StoreUnreachable(
+                f"cannot open {self.url.render_as_string(hide_password=True)}: {error.orig}",
+                remedy="check that the path or server exists and may be used",
+            ) from error
+        with connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables up to this program's version; safe to call from several processes at once."""
+        from alembic import command  # noqa: PLC0415 - Alembic is slow to import and `wattledger rate` needs no database
+        from alembic.config import Config  # noqa: PLC0415 - as above
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.write() as tx:
+            if self.dialect == "postgresql":
+                tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            config.attributes["connection"] = tx.connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+    connection.isolation_level = None  # the driver must not begin by itself: _begin_sqlite does
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA cache_size = -65536")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes the write lock at once: one that reads first and asks later can fail with "database is locked".
+    write = connection.get_execution_options().get("wattledger_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

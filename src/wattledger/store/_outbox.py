@@ -1,0 +1,120 @@
+"""Facts that travel sideways between rooms, written in the transaction of the change they tell of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+import sqlalchemy as sa
+
+from wattledger.store._tables import outbox
+
+if TYPE_CHECKING:
+    from wattledger.store._engine import Store, Transaction
+
+_log = logging.getLogger(__name__)
+_BACK_OFF_MAX = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that happened. Subclasses add fields of type ``str``, ``int``, ``bool`` or ``None``.
+
+    The class's name is the fact's kind for ever: rename neither it nor its fields.
+    """
+
+    at: datetime
+    contract_id: str | None = None
+
+    @classmethod
+    def from_recorded(cls, recorded: RecordedFact) -> Self:
+        """The typed fact as it was emitted."""
+        return cls(at=recorded.at, contract_id=recorded.contract_id, **recorded.data)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFact:
+    """A fact as the outbox keeps it."""
+
+    seq: int
+    at: datetime
+    kind: str
+    contract_id: str | None
+    data: Mapping[str, Any]
+
+
+Handlers = Mapping[type[Fact], tuple[Callable[["Transaction", Any], None], ...]]
+
+
+def append_fact(connection: sa.Connection, fact: Fact) -> None:
+    """Write ``fact`` into the outbox on the caller's own transaction."""
+    payload = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name not in ("at", "contract_id")}
+    connection.execute(
+        outbox.insert().values(at=fact.at, kind=type(fact).__name__, contract_id=fact.contract_id, payload=payload)
+    )
+
+
+def dispatch_outbox(store: Store, *, handlers: Handlers, now: datetime, limit: int = 500) -> int:
+    """Tell each undelivered fact to its handlers, in order, each in a transaction of its own; returns how many.
+
+    The handlers' effects and the mark that the fact is delivered commit together: a fact takes effect exactly once,
+    whatever is killed when. A handler that fails is tried again later with growing patience, and the facts behind it
+    go on; its error stays beside the fact for an operator to see.
+    """
+    by_kind = {kind.__name__: (kind, calls) for kind, calls in handlers.items()}
+    with store.read() as tx:
+        due = tx.rows(
+            sa.select(outbox.c.seq)
+            .where(outbox.c.delivered.is_(False), sa.or_(outbox.c.retry_at.is_(None), outbox.c.retry_at <= now))
+            .order_by(outbox.c.seq)
+            .limit(limit)
+        )
+    delivered = 0
+    for (seq,) in due:
+        try:
+            with store.write() as tx:
+                row = tx.execute(
+                    tx.locked(sa.select(outbox).where(outbox.c.seq == seq, outbox.c.delivered.is_(False)))
+                ).one_or_none()
+                if row is None:
+                    continue  # another process was faster
+                kind, calls = by_kind.get(row.kind, (Fact, ()))
+                for call in calls:
+                    call(tx, kind.from_recorded(_recorded(row)))
+                tx.execute(outbox.update().where(outbox.c.seq == seq).values(delivered=True, error=None))
+            delivered += 1
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the facts behind it go on
+            _log.exception("fact %s could not be delivered", seq)
+            _postpone(store, seq=seq, now=now, error=error)
+    return delivered
+
+
+def _postpone(store: Store, *, seq: int, now: datetime, error: Exception) -> None:
+    with store.write() as tx:
+        attempts = 1 + (tx.execute(sa.select(outbox.c.attempts).where(outbox.c.seq == seq)).scalar_one())
+        wait = min(timedelta(seconds=2**attempts), _BACK_OFF_MAX)
+        tx.execute(
+            outbox.update()
+            .where(outbox.c.seq == seq)
+            .values(attempts=attempts, retry_at=now + wait, error=f"{type(error).__name__}: {error}"[:2000])
+        )
+
+
+def undelivered(tx: Transaction) -> int:
+    """How many facts still wait to be told."""
+    return int(tx.execute(sa.select(sa.func.count()).where(outbox.c.delivered.is_(False))).scalar_one())
+
+
+def recent_facts(tx: Transaction, *, limit: int, contract_id: str | None = None) -> list[RecordedFact]:
+    """The newest facts, newest first; of one contract if named."""
+    select = sa.select(outbox).order_by(outbox.c.seq.desc()).limit(limit)
+    if contract_id is not None:
+        select = select.where(outbox.c.contract_id == contract_id)
+    return [_recorded(row) for row in tx.rows(select)]
+
+
+def _recorded(row: sa.Row[Any]) -> RecordedFact:
+    return RecordedFact(seq=row.seq, at=row.at, kind=row.kind, contract_id=row.contract_id, data=row.payload)
