@@ -92,6 +92,7 @@ class SupplyView(Model):
     state: SupplyState
     reason: str | None = Field(description="balance_exhausted, move_out, emergency ...; null while on without a story")
     since: datetime | None
+    cut_off_at: datetime | None = Field(description="Announced: the supply goes off then unless money comes")
 
 
 class NowView(Model):

@@ -1,8 +1,8 @@
 """Pay after: monthly bill runs, bills and statements.
 
 Every contract gets one document a month: a *bill* to be paid, or for a prepaid contract a *statement* of what its
-wallet was charged already, which must agree to the last micro-unit. No guessed bills: readings that are missing hold a bill
-back until they come.
+wallet was charged already, which must agree to the last micro-unit. No guessed bills: readings that are missing
+hold a bill back until they come.
 """
 
 from wattledger.billing._bills import (

@@ -1,8 +1,8 @@
 """What may be switched, when and by whom: warn, cut off, restore; every switch with its reason and its proof.
 
 A supply is *off* only when the meter's disconnector, read back, says so; the same for *on*. A wait (the time between
-the warning and the cut-off) is a row with a due time, not a sleeping program: it survives restarts and follows the clock it
-is given.
+the warning and the cut-off) is a row with a due time, not a sleeping program: it survives restarts and follows the
+clock it is given.
 """
 
 from wattledger.control._supply import (

@@ -8,7 +8,8 @@
     └───── read back: on ─┴──────────────── reconnecting ◄───────────────────┘
 
 A command is ``waiting`` until its time, ``sent`` while the meter is asked, then ``confirmed`` by reading the
-disconnector back. A meter that does not answer, or answers otherwise, puts the command back to ``waiting`` with growing patience.
+disconnector back. A meter that does not answer, or answers otherwise, puts the command back to ``waiting`` with growing
+patience.
 """
 
 from __future__ import annotations

@@ -66,6 +66,12 @@ def deduct(tx: Transaction, *, changes: Sequence[Change], now: datetime) -> None
     _price(tx, segments=touched, changes=relevant, until=None, now=now)
 
 
+def settlement_due(tx: Transaction, *, now: datetime) -> bool:
+    """Whether a day has begun for which some wallet was not settled yet."""
+    oldest = tx.execute(sa.select(sa.func.min(t.wallet.c.posted_day))).scalar_one_or_none()
+    return oldest is not None and oldest < epoch(now) // _DAY
+
+
 def settle_due(tx: Transaction, *, now: datetime, limit: int = 1000) -> int:
     """The daily work on up to ``limit`` wallets: accrue standing charges to ``now`` and post to the ledger.
 

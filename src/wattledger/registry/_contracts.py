@@ -164,6 +164,14 @@ def contract_count(tx: Transaction, *, at: datetime, mode: PaymentMode | None = 
     return int(tx.execute(sa.select(sa.func.count()).select_from(listed)).scalar_one())
 
 
+def account_names(tx: Transaction, *, contract_ids: Collection[str], at: datetime) -> dict[str, str]:
+    """The account's name of each of these contracts that was in force at ``at``."""
+    names: dict[str, str] = {}
+    for piece in chunked(sorted(set(contract_ids))):
+        names.update((row.id, row.name) for row in tx.rows(_contracts_at(at).where(t.contract.c.id.in_(piece))))
+    return names
+
+
 def contract_ids(tx: Transaction, *, period: Period) -> list[str]:
     """The ids of all contracts in force at any time in ``period``, in order."""
     term = t.contract_term

@@ -1,0 +1,188 @@
+"""A whole system: the store with its rooms, the worker, the jobs and the served edges."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+from wattledger import api, billing, control, ledger, notices, prepay, readings, web, worker
+from wattledger.cli import ServeOptions, SystemOptions
+from wattledger.kernel import Clock, Problem, SystemClock
+from wattledger.store import Store
+
+
+class PortTaken(Problem):
+    """Another program listens where this one is to."""
+
+    slug = "port-taken"
+    title = "The port is taken"
+    status = 409
+
+
+class NoHeadEnd:
+    """Stands where a head-end is not connected yet: every command waits and is asked again."""
+
+    def disconnect(self, *, meter_id: str) -> None:
+        """Raise: nobody can ask the meter."""
+        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
+
+    def reconnect(self, *, meter_id: str) -> None:
+        """Raise: nobody can ask the meter."""
+        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
+
+    def read_relay(self, *, meter_id: str) -> control.RelayState:
+        """Raise: nobody can ask the meter."""
+        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
+
+
+class System:
+    """One running Wattledger. Built once per process: the workflow engine knows only one."""
+
+    def __init__(  # noqa: PLR0913 - everything that can differ between two systems
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        switch: control.SwitchPort,
+        zone: str = "UTC",
+        clock_speed: int = 1,
+        policy: control.CutOffPolicy | None = None,
+        channel: notices.Channel | None = None,
+        poll: timedelta = timedelta(seconds=0.25),
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.zone = zone
+        self.clock_speed = clock_speed
+        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch)
+        self.worker = worker.Worker(
+            store=store,
+            clock=clock,
+            jobs=self.jobs,
+            channel=channel or notices.LogChannel(),
+            policy=policy or control.CutOffPolicy(),
+            poll=poll,
+        )
+        self._api_stop = threading.Event()
+        self._api_thread: threading.Thread | None = None
+
+    def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
+        """Store a batch and deduct what it costs, in one transaction: the way in for every head-end."""
+        now = self.clock.now()
+        with self.store.write() as tx:
+            receipt = readings.ingest(tx, batch=batch, now=now)
+            prepay.deduct(tx, changes=receipt.changes, now=now)
+        self.worker.wake()
+        return receipt
+
+    def start_bill_run(self, month: str) -> billing.BillRun:
+        """Begin a month's bill run as a durable job."""
+        return self.jobs.start_bill_run(month=month)
+
+    def services(self) -> api.ApiServices:
+        """What the HTTP edge works on."""
+        return api.ApiServices(
+            store=self.store,
+            clock=self.clock,
+            clock_speed=self.clock_speed,
+            zone=self.zone,
+            start_bill_run=self.start_bill_run,
+            wake_worker=self.worker.wake,
+            pages=web.built_pages(),
+        )
+
+    def start_api(self, serve: ServeOptions) -> None:
+        """Serve the API and the pages from a thread; raises :class:`PortTaken`."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((serve.host, serve.port))
+            except OSError as error:
+                raise PortTaken(
+                    f"cannot listen on {serve.host}:{serve.port}: {error.strerror}", remedy="choose another --port"
+                ) from error
+        self._api_thread = threading.Thread(
+            target=api.serve,
+            args=(api.create_api(self.services()),),
+            kwargs={"host": serve.host, "port": serve.port, "stop": self._api_stop},
+            name="wattledger-api",
+            daemon=True,
+        )
+        self._api_thread.start()
+
+    def stop(self) -> None:
+        """Stop what was started; everything committed stays, everything under way goes on at the next start."""
+        self._api_stop.set()
+        if self._api_thread is not None:
+            self._api_thread.join(timeout=5)
+        self.worker.stop()
+
+
+def open_store(options: SystemOptions) -> Store:
+    """The store that the options name, migrated: the embedded one in the data folder unless another is given."""
+    store = Store(options.database or f"sqlite:///{(options.data / 'wattledger.db').resolve()}")
+    store.migrate()
+    return store
+
+
+def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = stop_on_signals()
+    system = System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd())
+    worker.launch_jobs(store=system.store)
+    system.start_api(serve)
+    system.worker.start()
+    sys.stdout.write(f"Wattledger serves http://{serve.host}:{serve.port}/ (Ctrl-C stops)\n")
+    sys.stdout.flush()
+    stop.wait()
+    system.stop()
+    worker.stop_jobs()
+    system.store.close()
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def run_bills(options: SystemOptions, month: str) -> Sequence[str]:
+    """Run a month's bills to the end and tell how it went."""
+    system = System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd())
+    worker.launch_jobs(store=system.store)
+    run = system.jobs.wait_for_bill_run(run=system.start_bill_run(month))
+    worker.stop_jobs()
+    system.store.close()
+    held = ", ".join(f"{count} {reason}" for reason, count in sorted(run.held_by_reason.items()))
+    return [
+        f"{run.month}: {run.posted} of {run.contracts} posted, {run.held} held" + (f" ({held})" if held else ""),
+        f"statements that agree with their wallets: {run.statements_agreeing} of {run.statements}",
+        *(f"total {amount}" for _, amount in sorted(run.amounts.items())),
+    ]
+
+
+def check_ledger(options: SystemOptions) -> Sequence[str]:
+    """Audit the book."""
+    store = open_store(options)
+    with store.read() as tx:
+        faults = ledger.check_book(tx)
+    store.close()
+    return [f"{fault.account_id}: {fault.cause}" for fault in faults]
+
+
+def openapi_document() -> str:
+    """The OpenAPI document; it is the same over every system, so an empty one is built for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(store=Store(f"sqlite:///{folder}/empty.db"), clock=SystemClock(), switch=NoHeadEnd())
+        document = api.create_api(system.services()).openapi()
+    return json.dumps(document, indent=2, ensure_ascii=False)

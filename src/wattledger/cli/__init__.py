@@ -1,0 +1,5 @@
+"""The command line. ``wattledger rate`` needs nothing set up; the others work on one system, built by ``app.py``."""
+
+from wattledger.cli._commands import Commands, ServeOptions, SystemOptions, TownOptions, make_cli, run_cli
+
+__all__ = ["Commands", "ServeOptions", "SystemOptions", "TownOptions", "make_cli", "run_cli"]

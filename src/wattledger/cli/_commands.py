@@ -1,0 +1,206 @@
+"""What ``wattledger --help`` offers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+import wattledger
+from wattledger.kernel import Problem
+
+_DATA_HELP = "Folder of the embedded database"
+_DATABASE_HELP = "sqlite:///path or postgresql://user@host/name; the embedded one in --data when not given"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOptions:
+    """Where a system keeps what it knows."""
+
+    data: Path
+    database: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where the pages and the API are served."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TownOptions:
+    """The simulated town, as asked for on the command line."""
+
+    seed: int
+    homes: int
+    speed: int
+    days: int
+    fresh: bool
+    for_seconds: int | None
+    serve: ServeOptions | None
+
+
+class Commands(Protocol):
+    """What ``app.py`` does for the commands that need a system."""
+
+    def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
+        """Serve the API and the pages, and do the work, until interrupted."""
+        ...
+
+    def demo(self, system: SystemOptions, town: TownOptions) -> None:
+        """Raise the town and let it live."""
+        ...
+
+    def migrate(self, system: SystemOptions) -> None:
+        """Bring the database up to this version."""
+        ...
+
+    def bill_run(self, system: SystemOptions, month: str) -> Sequence[str]:
+        """Run a month's bills to the end; returns lines to print."""
+        ...
+
+    def check_ledger(self, system: SystemOptions) -> Sequence[str]:
+        """Audit the book; returns what does not add up."""
+        ...
+
+    def openapi(self) -> str:
+        """The OpenAPI document as JSON."""
+        ...
+
+
+_Data = Annotated[Path, typer.Option(help=_DATA_HELP, envvar="WATTLEDGER_DATA")]
+_Database = Annotated[str | None, typer.Option(help=_DATABASE_HELP, envvar="WATTLEDGER_DATABASE")]
+_Host = Annotated[str, typer.Option(help="Address to listen on; there is no log-in yet, so keep it to this machine")]
+_Port = Annotated[int, typer.Option(help="Port to listen on", min=1, max=65_535)]
+
+_DATA_DEFAULT = Path("data")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
+    if wanted:
+        typer.echo(wattledger.__version__)
+        raise typer.Exit
+
+
+def make_cli(commands: Commands) -> typer.Typer:
+    """The program's commands over ``commands``."""
+    from wattledger.cli.rate import rate  # noqa: PLC0415 - its own imports wait until a command runs
+
+    cli = typer.Typer(
+        name="wattledger",
+        help="Meter-to-cash: smart-meter readings to bills, wallets and commands, exactly and explainably.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @cli.callback()
+    def options(
+        *,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and exit", callback=_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        pass
+
+    cli.command()(rate)
+    _add_town(cli, commands)
+    _add_system(cli, commands)
+    return cli
+
+
+def _add_town(cli: typer.Typer, commands: Commands) -> None:
+    @cli.command()
+    def demo(  # noqa: PLR0913 - one parameter an option
+        *,
+        seed: Annotated[int, typer.Option(help="The same seed gives the same town")] = 1,
+        homes: Annotated[int, typer.Option(help="How many homes, beside shops, a dormitory, a site and a café")] = 200,
+        speed: Annotated[int, typer.Option(help="Seconds of town time a second", min=1, max=3600)] = 600,
+        days: Annotated[int, typer.Option(help="Days of history before the live part", min=1, max=400)] = 60,
+        fresh: Annotated[bool, typer.Option("--fresh", help="Forget the town in --data and begin anew")] = False,
+        for_seconds: Annotated[
+            int | None, typer.Option("--for", help="End by itself after so many seconds of live town", min=1)
+        ] = None,
+        no_serve: Annotated[bool, typer.Option("--no-serve", help="No API and no pages")] = False,
+        host: _Host = "127.0.0.1",
+        port: _Port = 8321,
+        data: _Data = _DATA_DEFAULT / "town",
+        database: _Database = None,
+    ) -> None:
+        """Raise a simulated town and watch readings become money, live in the terminal and on two pages."""
+        commands.demo(
+            SystemOptions(data=data, database=database),
+            TownOptions(
+                seed=seed,
+                homes=homes,
+                speed=speed,
+                days=days,
+                fresh=fresh,
+                for_seconds=for_seconds,
+                serve=None if no_serve else ServeOptions(host=host, port=port),
+            ),
+        )
+
+
+def _add_system(cli: typer.Typer, commands: Commands) -> None:
+    @cli.command()
+    def serve(
+        *, host: _Host = "127.0.0.1", port: _Port = 8321, data: _Data = _DATA_DEFAULT, database: _Database = None
+    ) -> None:
+        """Serve the API and the pages and do the durable work, until interrupted."""
+        commands.serve(SystemOptions(data=data, database=database), ServeOptions(host=host, port=port))
+
+    @cli.command()
+    def migrate(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
+        """Bring the database up to this version of the program."""
+        commands.migrate(SystemOptions(data=data, database=database))
+        typer.echo("the database is up to date")
+
+    @cli.command()
+    def openapi() -> None:
+        """Print the API's OpenAPI document."""
+        typer.echo(commands.openapi())
+
+    bill = typer.Typer(help="Bills.", no_args_is_help=True)
+    cli.add_typer(bill, name="bill")
+
+    @bill.command("run")
+    def bill_run(
+        month: Annotated[str, typer.Argument(help="The month, as YYYY-MM")],
+        *,
+        data: _Data = _DATA_DEFAULT,
+        database: _Database = None,
+    ) -> None:
+        """Make every bill of a month; again takes up what was held back. Safe to interrupt and to repeat."""
+        for line in commands.bill_run(SystemOptions(data=data, database=database), month):
+            typer.echo(line)
+
+    ledger = typer.Typer(help="The book.", no_args_is_help=True)
+    cli.add_typer(ledger, name="ledger")
+
+    @ledger.command("check")
+    def ledger_check(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
+        """Audit the whole book; says what does not add up and exits with 1 if anything does not."""
+        faults = commands.check_ledger(SystemOptions(data=data, database=database))
+        for fault in faults:
+            typer.echo(fault, err=True)
+        if faults:
+            raise typer.Exit(1)
+        typer.echo("the book adds up")
+
+
+def run_cli(cli: typer.Typer) -> None:
+    """Run the command line: an anticipated problem is one readable line on standard error and exit code 2."""
+    try:
+        cli()
+    except Problem as problem:
+        sys.stderr.write(f"wattledger: {problem}\n")
+        raise SystemExit(2) from problem
+    except BrokenPipeError:
+        raise SystemExit(141) from None  # the reader of our output went away, as `| head` does

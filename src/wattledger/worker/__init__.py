@@ -1,0 +1,10 @@
+"""The edge of durable jobs: tells facts to those who act on them, and runs bill runs and switch commands to their end.
+
+Bill runs and switch commands are DBOS workflows on the system's own database: whatever is killed when, they go on where
+they were. Waiting is done in rows with a due time, which :class:`Worker` looks for; see decision 0002.
+"""
+
+from wattledger.worker._jobs import Jobs, launch_jobs, stop_jobs
+from wattledger.worker._worker import Worker
+
+__all__ = ["Jobs", "Worker", "launch_jobs", "stop_jobs"]

@@ -1,0 +1,169 @@
+"""Durable workflows. A step is one transaction or safe to repeat: one that was under way at a crash runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
+
+from wattledger import billing, control, prepay
+from wattledger.control import RelayState, SwitchPort
+from wattledger.kernel import Clock, Money
+from wattledger.registry import Segment
+from wattledger.store import Store, Transaction
+
+# Workflows begun by one release are taken up by the next as long as this stays: it changes when their steps do.
+_WORKFLOWS_VERSION = "1"
+_SHARD_CONTRACTS = 200
+
+
+class WalletDeductions:
+    """Tells billing what the wallets were charged (``billing.Deductions``)."""
+
+    def close(self, tx: Transaction, *, segments: Sequence[Segment], now: datetime) -> Mapping[str, Money]:
+        """Reckon whole segments to their end and return each contract's deductions for them."""
+        return prepay.close_month(tx, segments=segments, now=now)
+
+
+@DBOS.dbos_class()
+class Jobs(DBOSConfiguredInstance):
+    """The workflows of one system."""
+
+    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort) -> None:
+        super().__init__("jobs")
+        self._store = store
+        self._clock = clock
+        self._switch = switch
+        self._deductions = WalletDeductions()
+
+    def start_bill_run(self, *, month: str) -> billing.BillRun:
+        """Begin (or begin again with what was held) the run of ``month``; raises ``billing.MonthNotOver``."""
+        with self._store.write() as tx:
+            run = billing.start_run(tx, month=month, now=self._clock.now())
+        self.take_up_bill_run(run)
+        return run
+
+    def take_up_bill_run(self, run: billing.BillRun) -> None:
+        """Make sure that the workflow of a running run exists: the process may have died right after it was begun."""
+        with SetWorkflowID(f"{run.id}:{run.attempt}"):
+            DBOS.start_workflow(self.bill_run, run.id)
+
+    def wait_for_bill_run(self, *, run: billing.BillRun) -> billing.BillRun:
+        """Wait until a run has come to its end, and return it."""
+        with SetWorkflowID(f"{run.id}:{run.attempt}"):
+            DBOS.start_workflow(self.bill_run, run.id).get_result()
+        with self._store.read() as tx:
+            return billing.bill_run_with_id(tx, run_id=run.id)
+
+    @DBOS.workflow(name="bill_run")
+    def bill_run(self, run_id: str) -> int:
+        """Make every bill of a run, a shard of contracts at a time."""
+        contracts = self.bill_run_contracts(run_id)
+        made = 0
+        for start in range(0, len(contracts), _SHARD_CONTRACTS):
+            made += self.bill_run_shard(run_id, contracts[start : start + _SHARD_CONTRACTS])
+        self.bill_run_finish(run_id)
+        return made
+
+    @DBOS.step(name="bill_run_contracts")
+    def bill_run_contracts(self, run_id: str) -> list[str]:
+        """The contracts of the run, as they were when it began."""
+        with self._store.read() as tx:
+            return billing.run_contracts(tx, run_id=run_id)
+
+    @DBOS.step(name="bill_run_shard")
+    def bill_run_shard(self, run_id: str, contract_ids: list[str]) -> int:
+        """One shard, in one transaction; bills that are posted already are passed over."""
+        with self._store.write() as tx:
+            return billing.bill_contracts(
+                tx, run_id=run_id, contract_ids=contract_ids, deductions=self._deductions, now=self._clock.now()
+            )
+
+    @DBOS.step(name="bill_run_finish")
+    def bill_run_finish(self, run_id: str) -> None:
+        """Mark the run as finished."""
+        with self._store.write() as tx:
+            billing.finish_run(tx, run_id=run_id, now=self._clock.now())
+
+    def start_switch(self, *, command_id: str, attempts: int) -> None:
+        """Carry out a supply command as a workflow of its own; the same attempt is begun only once."""
+        with SetWorkflowID(f"{command_id}:{attempts}"):
+            DBOS.start_workflow(self.switch_supply, command_id)
+
+    def switch_now(self, *, command_id: str) -> None:
+        """Carry out a supply command here and now, without a workflow."""
+        begun = self._begin(command_id)
+        if begun is not None:
+            self._finish(command_id, *self._act(*begun))
+
+    @DBOS.workflow(name="switch_supply")
+    def switch_supply(self, command_id: str) -> None:
+        """Ask the meter, read it back, record what it says."""
+        begun = self.switch_begin(command_id)
+        if begun is not None:
+            self.switch_finish(command_id, *self.switch_act(*begun))
+
+    @DBOS.step(name="switch_begin")
+    def switch_begin(self, command_id: str) -> tuple[str, str] | None:
+        """Look once more whether it is to be done, and mark it as sent."""
+        return self._begin(command_id)
+
+    @DBOS.step(name="switch_act")
+    def switch_act(self, meter_id: str, action: str) -> tuple[bool | None, str]:
+        """Operate the disconnector and read it back; to ask a meter twice for the same does no harm."""
+        return self._act(meter_id, action)
+
+    @DBOS.step(name="switch_finish")
+    def switch_finish(self, command_id: str, output_on: bool | None, said: str) -> None:  # noqa: FBT001 - as switch_act gives it
+        """Record the outcome."""
+        self._finish(command_id, output_on, said)
+
+    def _begin(self, command_id: str) -> tuple[str, str] | None:
+        with self._store.write() as tx:
+            order = control.begin_command(tx, command_id=command_id, now=self._clock.now())
+        return None if order is None else (order.meter_id, order.action)
+
+    def _act(self, meter_id: str, action: str) -> tuple[bool | None, str]:
+        operate = self._switch.reconnect if action == "reconnect" else self._switch.disconnect
+        try:
+            operate(meter_id=meter_id)
+            relay = self._switch.read_relay(meter_id=meter_id)
+        except control.MeterUnreachable as problem:
+            return None, str(problem)
+        return relay.output_on, relay.control_state
+
+    def _finish(self, command_id: str, output_on: bool | None, said: str) -> None:  # noqa: FBT001 - as _act gives it
+        relay = None if output_on is None else RelayState(output_on=output_on, control_state=said)
+        with self._store.write() as tx:
+            control.finish_command(
+                tx,
+                command_id=command_id,
+                relay=relay,
+                detail=said if relay is None else None,
+                now=self._clock.now(),
+            )
+
+
+def launch_jobs(*, store: Store) -> None:
+    """Start the workflow engine on the store's own database and take up what was interrupted.
+
+    To be called once per process, after :class:`Jobs` was built: recovery needs it.
+    """
+    url = store.url.render_as_string(hide_password=False)
+    config = DBOSConfig(
+        name="wattledger",
+        system_database_url=url,
+        application_version=_WORKFLOWS_VERSION,
+        executor_id="local",
+        log_level="WARNING",
+        use_listen_notify=False,
+        notification_listener_polling_interval_sec=0.2,
+    )
+    DBOS(config=config)
+    DBOS.launch()
+
+
+def stop_jobs() -> None:
+    """Stop the workflow engine; what is under way is taken up at the next start."""
+    DBOS.destroy(workflow_completion_timeout_sec=5)

@@ -1,0 +1,129 @@
+"""Which fact moves whom: the one table of what follows from what."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from wattledger import billing, control, notices, prepay, registry
+from wattledger.kernel import Money, zone_named
+from wattledger.store import Handlers, Transaction
+
+
+def reactions(policy: control.CutOffPolicy) -> Handlers:
+    """The handlers of every fact that something follows from."""
+
+    def exhausted(tx: Transaction, fact: prepay.BalanceExhausted) -> None:
+        control.plan_cut_off(
+            tx,
+            contract_id=_contract(fact.contract_id),
+            policy=policy,
+            cause=f"exhausted:{fact.contract_id}:{fact.at.isoformat()}",
+            now=fact.at,
+        )
+
+    return {
+        prepay.BalanceLow: (_tell_low_balance,),
+        prepay.BalanceExhausted: (exhausted,),
+        prepay.BalanceRestored: (_restore_after_correction,),
+        prepay.RechargeCredited: (_tell_receipt, _restore_after_recharge),
+        control.DisconnectPlanned: (_tell_cut_off,),
+        control.SupplyDisconnected: (_post_at_cut_off, _tell_disconnected),
+        control.SupplyReconnected: (_tell_reconnected,),
+        billing.BillPosted: (_tell_bill,),
+    }
+
+
+def _contract(contract_id: str | None) -> str:
+    if contract_id is None:
+        msg = "this fact is about a contract"
+        raise ValueError(msg)
+    return contract_id
+
+
+def _money(micro: int, currency: str) -> str:
+    # People read cents; the exact figure is on the statement.
+    return f"{Money(micro, currency).amount:.2f}"
+
+
+def _tell_low_balance(tx: Transaction, fact: prepay.BalanceLow) -> None:
+    days = fact.days_left
+    notices.notify(
+        tx,
+        contract_id=_contract(fact.contract_id),
+        kind="low_balance" if days is None else "low_balance_days",
+        values={
+            "available": _money(fact.available_micro, fact.currency),
+            "currency": fact.currency,
+            "days": str(days),
+        },
+        about=fact.at.isoformat(),
+        now=fact.at,
+    )
+
+
+def _tell_cut_off(tx: Transaction, fact: control.DisconnectPlanned) -> None:
+    contract = registry.contract(tx, contract_id=_contract(fact.contract_id), at=fact.at)
+    cut_off = datetime.fromisoformat(fact.cut_off_at).astimezone(zone_named(contract.zone))
+    notices.notify(
+        tx,
+        contract_id=contract.id,
+        kind="cut_off_warning",
+        values={
+            "available": _money(fact.available_micro, fact.currency),
+            "currency": fact.currency,
+            "cut_off_at": f"{cut_off:%H:%M}",
+        },
+        about=fact.at.isoformat(),
+        now=fact.at,
+    )
+
+
+def _restore_after_correction(tx: Transaction, fact: prepay.BalanceRestored) -> None:
+    cause = f"restored:{fact.contract_id}:{fact.at.isoformat()}"
+    control.restore(tx, contract_id=_contract(fact.contract_id), cause=cause, now=fact.at)
+
+
+def _tell_receipt(tx: Transaction, fact: prepay.RechargeCredited) -> None:
+    notices.notify(
+        tx,
+        contract_id=_contract(fact.contract_id),
+        kind="recharge_receipt",
+        values={
+            "amount": _money(fact.amount_micro, fact.currency),
+            "available": _money(fact.available_micro, fact.currency),
+            "currency": fact.currency,
+        },
+        about=fact.recharge_id,
+        now=fact.at,
+    )
+
+
+def _restore_after_recharge(tx: Transaction, fact: prepay.RechargeCredited) -> None:
+    control.restore(tx, contract_id=_contract(fact.contract_id), cause=fact.recharge_id, now=fact.at)
+
+
+def _post_at_cut_off(tx: Transaction, fact: control.SupplyDisconnected) -> None:
+    prepay.post_accrual(tx, contract_ids=[_contract(fact.contract_id)], now=fact.at)
+
+
+def _tell_disconnected(tx: Transaction, fact: control.SupplyDisconnected) -> None:
+    _tell(tx, _contract(fact.contract_id), "disconnected", fact.at)
+
+
+def _tell_reconnected(tx: Transaction, fact: control.SupplyReconnected) -> None:
+    _tell(tx, _contract(fact.contract_id), "reconnected", fact.at)
+
+
+def _tell(tx: Transaction, contract_id: str, kind: str, at: datetime) -> None:
+    notices.notify(tx, contract_id=contract_id, kind=kind, values={}, about=at.isoformat(), now=at)
+
+
+def _tell_bill(tx: Transaction, fact: billing.BillPosted) -> None:
+    notices.notify(
+        tx,
+        contract_id=_contract(fact.contract_id),
+        kind="bill_ready" if fact.kind == "bill" else "statement_ready",
+        values={"month": fact.month, "amount": _money(fact.total_micro, fact.currency), "currency": fact.currency},
+        about=fact.bill_id,
+        now=fact.at,
+    )

@@ -1,0 +1,103 @@
+"""The loop that keeps things moving: facts told, commands begun, notices sent, wallets posted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from wattledger import billing, control, notices, prepay
+from wattledger.kernel import Clock
+from wattledger.store import Store, dispatch_outbox
+from wattledger.worker._jobs import Jobs
+from wattledger.worker._reactions import reactions
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Does what is due, again and again, in a thread of its own; or once, when asked."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        jobs: Jobs,
+        channel: notices.Channel,
+        policy: control.CutOffPolicy,
+        poll: timedelta = timedelta(seconds=0.25),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._jobs = jobs
+        self._channel = channel
+        self._handlers = reactions(policy)
+        self._poll_seconds = poll / timedelta(seconds=1)
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin the loop; an interrupted bill run is taken up first."""
+        self._take_up_bill_run()
+        self._thread = threading.Thread(target=self._run, name="wattledger-worker", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was committed: look now, not at the next poll."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the loop after what it is doing."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def settle(self) -> None:
+        """Do everything that is due now, commands included, and return when nothing is left to do."""
+        while self._facts() + self._commands(here=True) + self._daily():
+            pass
+        notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(self._poll_seconds)
+            self._wake.clear()
+            try:
+                while self._facts() and not self._stop.is_set():
+                    pass
+                self._commands(here=False)
+                self._daily()
+                notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
+            except Exception:  # noqa: BLE001 - the loop outlives whatever fails in one round
+                _log.exception("a round of the worker failed; it goes on")
+
+    def _facts(self) -> int:
+        return dispatch_outbox(self._store, handlers=self._handlers, now=self._clock.now())
+
+    def _commands(self, *, here: bool) -> int:
+        with self._store.read() as tx:
+            due = control.due_commands(tx, now=self._clock.now())
+        for command_id, attempts in due:
+            if here:
+                self._jobs.switch_now(command_id=command_id)
+            else:
+                self._jobs.start_switch(command_id=command_id, attempts=attempts)
+        return len(due)
+
+    def _daily(self) -> int:
+        now = self._clock.now()
+        with self._store.read() as tx:
+            if not prepay.settlement_due(tx, now=now):
+                return 0  # the usual case takes no write lock
+        with self._store.write() as tx:
+            return prepay.settle_due(tx, now=now)
+
+    def _take_up_bill_run(self) -> None:
+        with self._store.read() as tx:
+            run = billing.latest_run(tx)
+        if run is not None and run.state == "running":
+            self._jobs.take_up_bill_run(run)
