@@ -138,7 +138,7 @@ class Channel:
         return self.expected - int((self.series.qualities != Quality.MISSING).sum())
 
     def gaps(self) -> tuple[Period, ...]:
-        """The spans without a value between the first and the last interval listed, in order, joined where they meet."""
+        """The spans without a value between the first and the last interval, in order, joined where they meet."""
         series = self.series
         known = series.starts[series.qualities != Quality.MISSING]
         if not len(series):
