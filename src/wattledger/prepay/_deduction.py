@@ -58,12 +58,8 @@ def deduct(tx: Transaction, *, changes: Sequence[Change], now: datetime) -> None
         return
     spans = [change.series.period for change in relevant.values() if change.series.period is not None]
     period = Period(min(span.start for span in spans), max(span.end for span in spans))
-    touched = [
-        segment
-        for segment in registry.segments_of_points(tx, service_point_ids=list(relevant), period=period)
-        if segment.mode == "prepay" and len(relevant[segment.service_point_id].series.within(segment.period))
-    ]
-    _price(tx, segments=touched, changes=relevant, until=None, now=now)
+    segments = registry.segments_of_points(tx, service_point_ids=list(relevant), period=period)
+    _price(tx, segments=[s for s in segments if s.mode == "prepay"], changes=relevant, until=None, now=now)
 
 
 def settlement_due(tx: Transaction, *, now: datetime) -> bool:
@@ -123,21 +119,43 @@ def _price(
     until: datetime | None,
     now: datetime,
 ) -> None:
-    """Bring ``segments`` up to date, move the accruals by the difference and tell what was crossed."""
+    """Bring ``segments`` up to date, move the accruals by the difference and tell what was crossed.
+
+    Without ``until`` only those are looked at that have new readings, or that a tariff change has cut anew.
+    """
     if not segments:
         return
     ensure_wallets(tx, contracts={s.contract_id: s.currency for s in segments}, now=now)
     wallets = locked_wallets(tx, [segment.contract_id for segment in segments])
     rows = _segment_rows(tx, sorted(wallets))
+    kept: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for row in rows.values():
+        kept[row.contract_id].append(row)
     priced = [
         _priced(tx, segment, rows.get((segment.contract_id, segment.period.start)), changes, until)
         for segment in segments
+        if until is not None or _has_news(segment, changes) or _was_cut_anew(segment, kept[segment.contract_id])
     ]
     charged: dict[str, int] = defaultdict(int)
     for one in priced:
         charged[one.segment.contract_id] += one.charged
     _write_segments(tx, priced)
     _move_accruals(tx, wallets=wallets, charged=charged, now=now)
+
+
+def _has_news(segment: Segment, changes: Mapping[str, Change]) -> bool:
+    change = changes.get(segment.service_point_id)
+    return change is not None and bool(len(change.series.within(segment.period)))
+
+
+def _was_cut_anew(segment: Segment, rows: Iterable[sa.Row[Any]]) -> bool:
+    """Whether what the wallet keeps of this stretch of time was priced under other bounds or another version."""
+    return any(
+        row.start < segment.period.end
+        and row.end > segment.period.start
+        and (row.start, row.end, row.tariff_hash) != (segment.period.start, segment.period.end, segment.tariff.hash)
+        for row in rows
+    )
 
 
 def _segment_rows(tx: Transaction, contract_ids: Collection[str]) -> dict[tuple[str, datetime], sa.Row[Any]]:

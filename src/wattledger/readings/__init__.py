@@ -14,9 +14,11 @@ from wattledger.readings._intervals import (
     IntervalBatch,
     PointIntervals,
     Receipt,
+    Revision,
     arrivals,
     collected,
     ingest,
+    revisions,
     series,
     series_of_points,
 )
@@ -32,9 +34,11 @@ __all__ = [
     "IntervalBatch",
     "PointIntervals",
     "Receipt",
+    "Revision",
     "arrivals",
     "collected",
     "ingest",
+    "revisions",
     "series",
     "series_of_points",
 ]

@@ -392,3 +392,43 @@ def collected(tx: Transaction) -> Collected:
     batch = t.ingest_batch
     row = tx.execute(sa.select(sa.func.max(batch.c.received_at), sa.func.max(batch.c.last_start))).one()
     return Collected(stored_total=int(total), last_batch_at=row[0], last_interval_start=row[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A value that was replaced, and by what."""
+
+    start: datetime
+    wh_before: int
+    quality_before: Quality
+    wh_after: int
+    quality_after: Quality
+    batch_id: str
+    recorded_at: datetime
+
+
+def revisions(tx: Transaction, *, service_point_id: str, period: Period, channel: str = IMPORT) -> list[Revision]:
+    """Every value of a channel within ``period`` that was replaced, oldest replacement first."""
+    rev = t.interval_revision
+    rows = tx.rows(
+        sa.select(rev)
+        .where(
+            rev.c.service_point_id == service_point_id,
+            rev.c.channel == channel,
+            rev.c.start >= period.start,
+            rev.c.start < period.end,
+        )
+        .order_by(rev.c.id)
+    )
+    return [
+        Revision(
+            start=row.start,
+            wh_before=row.wh_before,
+            quality_before=Quality(row.quality_before),
+            wh_after=row.wh_after,
+            quality_after=Quality(row.quality_after),
+            batch_id=row.batch_id,
+            recorded_at=row.recorded_at,
+        )
+        for row in rows
+    ]

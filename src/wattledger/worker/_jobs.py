@@ -30,8 +30,8 @@ class WalletDeductions:
 class Jobs(DBOSConfiguredInstance):
     """The workflows of one system."""
 
-    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort) -> None:
-        super().__init__("jobs")
+    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort, name: str = "jobs") -> None:
+        super().__init__(name)  # by this name an interrupted workflow finds its instance again
         self._store = store
         self._clock = clock
         self._switch = switch

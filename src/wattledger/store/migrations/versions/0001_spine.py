@@ -120,7 +120,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=60), nullable=False),
         sa.Column("contract_id", sa.String(length=60), nullable=True),
         sa.Column("payload", sa.JSON(), nullable=False),
-        sa.Column("delivered", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("delivered", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
