@@ -1,0 +1,40 @@
+"""Price as data: the tariff language, its calendar, and rating readings into charge lines. Pure."""
+
+from wattledger.tariffs._language import Tariff, TariffRefused, TierConvention, load_tariff, parse_tariff
+from wattledger.tariffs._prices import PricePoint, PriceSpan, by_period, period_indexes, price_at, prices_between
+from wattledger.tariffs._rating import (
+    ChargeLine,
+    ExactRating,
+    OutOfOrder,
+    Rating,
+    RatingState,
+    advance,
+    open_state,
+    rate,
+    settle,
+)
+from wattledger.tariffs._urdb import import_urdb
+
+__all__ = [
+    "ChargeLine",
+    "ExactRating",
+    "OutOfOrder",
+    "PricePoint",
+    "PriceSpan",
+    "Rating",
+    "RatingState",
+    "Tariff",
+    "TariffRefused",
+    "TierConvention",
+    "advance",
+    "by_period",
+    "import_urdb",
+    "load_tariff",
+    "open_state",
+    "parse_tariff",
+    "period_indexes",
+    "price_at",
+    "prices_between",
+    "rate",
+    "settle",
+]
