@@ -73,7 +73,7 @@ def test_a_bound_is_kept_and_nothing_of_the_batch_is_posted(book: Store) -> None
         transfer("y", 7, debit="bounded", credit="till"),
     ]
     with (
-        pytest.raises(ledger.BalanceRuleBroken, match="bounded would pass its bound by 0.000001 CNY"),
+        pytest.raises(ledger.BalanceRuleBroken, match=r"bounded would pass its bound by 0\.000001 CNY"),
         book.write() as tx,
     ):
         ledger.post(tx, transfers=over)

@@ -144,7 +144,7 @@ def test_the_deductions_of_a_month_are_its_bill_to_the_last_micro_unit(
     edges = sorted({0, len(values), *(cut for cut in cuts if cut < len(values))})
     pieces = [
         IntervalSeries(whole.starts[a:b], whole.values[a:b], whole.qualities[a:b], 900)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     order = data.draw(st.permutations(range(len(pieces))))
     for number in order:

@@ -119,7 +119,7 @@ def test_any_cut_in_any_order_twice_gives_the_same_history(
     edges = sorted({0, len(values), *(c for c in cuts if c < len(values))})
     pieces = [
         IntervalSeries(whole.starts[a:b], whole.values[a:b], whole.qualities[a:b], 900)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     order = list(enumerate(pieces)) * 2
     shuffle.shuffle(order)  # type: ignore[attr-defined]  # Hypothesis's Random

@@ -41,9 +41,13 @@ def test_to_migrate_again_changes_nothing(store: Store) -> None:
 
 
 def test_an_exception_undoes_the_whole_unit_of_work(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.write() as tx:
-        tx.emit(LampLit(at=NOW, room="hall", watts=5))
-        raise RuntimeError
+    def fails() -> None:
+        with store.write() as tx:
+            tx.emit(LampLit(at=NOW, room="hall", watts=5))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
     with store.read() as tx:
         assert recent_facts(tx, limit=5) == []
 

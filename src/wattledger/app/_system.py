@@ -11,11 +11,15 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 
-from wattledger import api, billing, control, ledger, notices, prepay, readings, web, worker
+from wattledger import api, billing, control, ledger, notices, prepay, readings, registry, web, worker
 from wattledger.cli import ServeOptions, SystemOptions
-from wattledger.kernel import Clock, Problem, SystemClock
+from wattledger.kernel import Clock, Money, Problem, SystemClock
 from wattledger.store import Store
+
+JOBS_NAME = "jobs"
+"""By this name an interrupted workflow finds its system again."""
 
 
 class PortTaken(Problem):
@@ -61,7 +65,7 @@ class System:
         self.clock = clock
         self.zone = zone
         self.clock_speed = clock_speed
-        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch)
+        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch, name=JOBS_NAME)
         self.worker = worker.Worker(
             store=store,
             clock=clock,
@@ -97,6 +101,22 @@ class System:
             wake_worker=self.worker.wake,
             pages=web.built_pages(),
         )
+
+    def recharge(self, *, contract_id: str, amount: Decimal, method: str, key: str) -> prepay.Recharge:
+        """Put money on a wallet, as the API does."""
+        now = self.clock.now()
+        with self.store.write() as tx:
+            contract = registry.contract(tx, contract_id=contract_id, at=now)
+            done = prepay.recharge(
+                tx,
+                contract_id=contract_id,
+                amount=Money.of(amount, contract.currency),
+                method=method,
+                key=key,
+                now=now,
+            )
+        self.worker.wake()
+        return done
 
     def start_api(self, serve: ServeOptions) -> None:
         """Serve the API and the pages from a thread; raises :class:`PortTaken`."""
@@ -181,8 +201,20 @@ def check_ledger(options: SystemOptions) -> Sequence[str]:
 
 
 def openapi_document() -> str:
-    """The OpenAPI document; it is the same over every system, so an empty one is built for it."""
+    """The OpenAPI document; it is the same over every system, so it is made over one that does nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        system = System(store=Store(f"sqlite:///{folder}/empty.db"), clock=SystemClock(), switch=NoHeadEnd())
-        document = api.create_api(system.services()).openapi()
+        services = api.ApiServices(
+            store=Store(f"sqlite:///{folder}/empty.db"),
+            clock=SystemClock(),
+            clock_speed=1,
+            zone="UTC",
+            start_bill_run=_no_bill_run,
+            wake_worker=lambda: None,
+            pages=None,
+        )
+        document = api.create_api(services).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _no_bill_run(month: str) -> billing.BillRun:
+    raise billing.BillRunNotFound(f"there is no system here that could bill {month}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from wattledger import ledger, readings, tariffs
 from wattledger.billing._tables import bill
 from wattledger.kernel import IntervalSeries, Money, Problem, stable_id
 from wattledger.registry import Segment
-from wattledger.store import Fact, Transaction
+from wattledger.store import Fact, Row, Transaction
 
 BillKind = Literal["bill", "statement"]
 BillState = Literal["posted", "held"]
@@ -243,7 +243,7 @@ def bill_with_id(tx: Transaction, *, bill_id: str) -> Bill:
     return _bill(row)
 
 
-def _bill(row: sa.Row[Any]) -> Bill:
+def _bill(row: Row) -> Bill:
     return Bill(
         id=row.id,
         run_id=row.run_id,

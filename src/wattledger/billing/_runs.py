@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import sqlalchemy as sa
 
@@ -18,7 +18,7 @@ from wattledger.billing._tables import bill, bill_run
 from wattledger.billing.ports import Deductions
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, zone_named
 from wattledger.registry import Segment
-from wattledger.store import Fact, Transaction, chunked
+from wattledger.store import Fact, Row, Transaction, chunked
 
 _NOTHING = IntervalSeries.empty()
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -222,7 +222,7 @@ def latest_run(tx: Transaction) -> BillRun | None:
     return None if row is None else _run(tx, row)
 
 
-def _run(tx: Transaction, row: sa.Row[Any]) -> BillRun:
+def _run(tx: Transaction, row: Row) -> BillRun:
     counts: dict[str, int] = defaultdict(int)
     amounts: dict[str, Money] = {}
     reasons: dict[str, int] = {}

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import sqlalchemy as sa
 
@@ -25,7 +25,7 @@ from wattledger import prepay, registry
 from wattledger.control._tables import supply, supply_command
 from wattledger.control.ports import RelayState
 from wattledger.kernel import Problem, new_id
-from wattledger.store import Fact, Transaction, chunked
+from wattledger.store import Fact, Row, Transaction, chunked
 
 SupplyStateName = Literal["on", "off", "disconnecting", "reconnecting"]
 Action = Literal["disconnect", "reconnect"]
@@ -279,7 +279,7 @@ def finish_command(
         )
 
 
-def _follow_up(tx: Transaction, row: sa.Row[Any], now: datetime) -> None:
+def _follow_up(tx: Transaction, row: Row, now: datetime) -> None:
     # Money may have come while the disconnect was on its way: what is off without cause comes back at once.
     if row.action == "disconnect" and row.reason == BALANCE_EXHAUSTED:
         restore(tx, contract_id=row.contract_id, cause=row.cause, now=now)
@@ -291,14 +291,14 @@ def _locked(tx: Transaction, point: str) -> SupplyStateName:
     return cast("SupplyStateName", row.state)
 
 
-def _locked_command(tx: Transaction, command_id: str) -> sa.Row[Any]:
+def _locked_command(tx: Transaction, command_id: str) -> Row:
     row = tx.execute(tx.locked(sa.select(supply_command).where(supply_command.c.id == command_id))).one_or_none()
     if row is None:
         raise CommandNotFound(f"no supply command is called {command_id!r}")
     return row
 
 
-def _open_commands(tx: Transaction, point: str, action: Action) -> list[sa.Row[Any]]:
+def _open_commands(tx: Transaction, point: str, action: Action) -> list[Row]:
     return list(
         tx.rows(
             sa.select(supply_command).where(
@@ -337,7 +337,7 @@ def _add_command(  # noqa: PLR0913 - a command's facts, all of them
     )
 
 
-def _void(tx: Transaction, row: sa.Row[Any], *, reason: str, now: datetime) -> None:
+def _void(tx: Transaction, row: Row, *, reason: str, now: datetime) -> None:
     tx.execute(
         supply_command.update().where(supply_command.c.id == row.id).values(state="void", done_at=now, detail=reason)
     )

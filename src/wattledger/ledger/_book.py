@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from wattledger.kernel import Money, Period, Problem
 from wattledger.ledger._tables import ledger_account, ledger_transfer
-from wattledger.store import Transaction, chunked
+from wattledger.store import Row, Transaction, chunked
 
 
 class TransferConflict(Problem):
@@ -170,7 +170,7 @@ def _content(transfer: Transfer) -> tuple[object, ...]:
     )
 
 
-def _transfer(row: sa.Row[tuple[object, ...]]) -> Transfer:
+def _transfer(row: Row) -> Transfer:
     return Transfer(
         id=row.id,
         debit_account=row.debit_account,
@@ -184,7 +184,7 @@ def _transfer(row: sa.Row[tuple[object, ...]]) -> Transfer:
 
 
 def _check_accounts(tx: Transaction, transfers: Sequence[Transfer], sums: dict[str, list[int]]) -> None:
-    found: dict[str, sa.Row[tuple[object, ...]]] = {}
+    found: dict[str, Row] = {}
     for piece in chunked(sorted(sums)):
         select = sa.select(ledger_account).where(ledger_account.c.id.in_(piece)).order_by(ledger_account.c.id)
         found.update((row.id, row) for row in tx.rows(tx.locked(select)))

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +14,7 @@ from wattledger.kernel import stable_id
 from wattledger.notices._tables import notice
 from wattledger.notices._wording import worded
 from wattledger.notices.ports import Channel, Message
-from wattledger.store import Store, Transaction
+from wattledger.store import Row, Store, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ def deliver_due(store: Store, *, channel: Channel, now: datetime, limit: int = 2
 
 def notices_of(tx: Transaction, *, contract_id: str, limit: int) -> list[Notice]:
     """A contract's newest notices, newest first."""
-    rows: list[sa.Row[Any]] = list(
+    rows: list[Row] = list(
         tx.rows(
             sa.select(notice)
             .where(notice.c.contract_id == contract_id)

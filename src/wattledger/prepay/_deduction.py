@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,7 +29,7 @@ from wattledger.prepay._wallets import (
 )
 from wattledger.readings import Change
 from wattledger.registry import Segment
-from wattledger.store import Transaction, chunked
+from wattledger.store import Row, Transaction, chunked
 from wattledger.tariffs import RatingState
 
 _DAY = 86_400
@@ -128,7 +127,7 @@ def _price(
     ensure_wallets(tx, contracts={s.contract_id: s.currency for s in segments}, now=now)
     wallets = locked_wallets(tx, [segment.contract_id for segment in segments])
     rows = _segment_rows(tx, sorted(wallets))
-    kept: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    kept: dict[str, list[Row]] = defaultdict(list)
     for row in rows.values():
         kept[row.contract_id].append(row)
     priced = [
@@ -148,7 +147,7 @@ def _has_news(segment: Segment, changes: Mapping[str, Change]) -> bool:
     return change is not None and bool(len(change.series.within(segment.period)))
 
 
-def _was_cut_anew(segment: Segment, rows: Iterable[sa.Row[Any]]) -> bool:
+def _was_cut_anew(segment: Segment, rows: Iterable[Row]) -> bool:
     """Whether what the wallet keeps of this stretch of time was priced under other bounds or another version."""
     return any(
         row.start < segment.period.end
@@ -158,8 +157,8 @@ def _was_cut_anew(segment: Segment, rows: Iterable[sa.Row[Any]]) -> bool:
     )
 
 
-def _segment_rows(tx: Transaction, contract_ids: Collection[str]) -> dict[tuple[str, datetime], sa.Row[Any]]:
-    found: dict[tuple[str, datetime], sa.Row[Any]] = {}
+def _segment_rows(tx: Transaction, contract_ids: Collection[str]) -> dict[tuple[str, datetime], Row]:
+    found: dict[tuple[str, datetime], Row] = {}
     for piece in chunked(sorted(contract_ids)):
         select = sa.select(t.wallet_segment).where(t.wallet_segment.c.contract_id.in_(piece))
         found.update(((row.contract_id, row.start), row) for row in tx.rows(select))
@@ -169,7 +168,7 @@ def _segment_rows(tx: Transaction, contract_ids: Collection[str]) -> dict[tuple[
 def _priced(
     tx: Transaction,
     segment: Segment,
-    row: sa.Row[Any] | None,
+    row: Row | None,
     changes: Mapping[str, Change],
     until: datetime | None,
 ) -> _Priced:
@@ -224,9 +223,7 @@ def _write_segments(tx: Transaction, priced: Iterable[_Priced]) -> None:
     )
 
 
-def _move_accruals(
-    tx: Transaction, *, wallets: Mapping[str, sa.Row[Any]], charged: Mapping[str, int], now: datetime
-) -> None:
+def _move_accruals(tx: Transaction, *, wallets: Mapping[str, Row], charged: Mapping[str, int], now: datetime) -> None:
     moved = {contract: micro for contract, micro in charged.items() if micro}
     if not moved:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +12,7 @@ from wattledger.kernel import Money, Problem, stable_id
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import RechargeCredited
 from wattledger.prepay._wallets import WalletNotFound, locked_wallets, next_state, post_accrual, wallet_account
-from wattledger.store import Transaction
+from wattledger.store import Row, Transaction
 
 _KEY_LENGTH_MAX = 200
 _AMOUNT_MAX = 1_000_000  # whole units; a slip of the finger, not a recharge
@@ -163,7 +162,7 @@ def latest_recharge(tx: Transaction, *, contract_id: str) -> Recharge | None:
     return None if row is None else _recharge(row)
 
 
-def _recharge(row: sa.Row[Any]) -> Recharge:
+def _recharge(row: Row) -> Recharge:
     return Recharge(
         id=row.id,
         contract_id=row.contract_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from wattledger import ledger
 from wattledger.kernel import Money, Problem, epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored
-from wattledger.store import Fact, Transaction, chunked
+from wattledger.store import Fact, Row, Transaction, chunked
 
 WalletState = Literal["ok", "low", "empty"]
 
@@ -112,9 +112,9 @@ def ensure_wallets(
     )
 
 
-def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, sa.Row[Any]]:
+def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, Row]:
     """The wallet rows of these contracts, locked in the order of their ids to the end of the unit of work."""
-    found: dict[str, sa.Row[Any]] = {}
+    found: dict[str, Row] = {}
     for piece in chunked(sorted(set(contract_ids))):
         select = sa.select(t.wallet).where(t.wallet.c.contract_id.in_(piece)).order_by(t.wallet.c.contract_id)
         found.update((row.contract_id, row) for row in tx.rows(tx.locked(select)))
@@ -175,7 +175,7 @@ def crossing(
 def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime) -> int:
     """Post to the ledger what these wallets have accrued; returns the number of transfers. Wallets get locked."""
     wallets = locked_wallets(tx, list(contract_ids))
-    due: list[sa.Row[Any]] = []
+    due: list[Row] = []
     for piece in chunked(sorted(wallets)):
         due += tx.rows(
             sa.select(t.wallet_segment)
@@ -201,7 +201,7 @@ def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime)
     return len(due)
 
 
-def _posting(row: sa.Row[Any], currency: str, now: datetime) -> ledger.Transfer:
+def _posting(row: Row, currency: str, now: datetime) -> ledger.Transfer:
     amount = row.total - row.posted
     sides = (wallet_account(row.contract_id), _revenue_account(currency))
     debit, credit = sides if amount > 0 else sides[::-1]
@@ -228,7 +228,7 @@ def wallet(tx: Transaction, *, contract_id: str, now: datetime) -> Wallet:
     return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), now)
 
 
-def _wallet(row: sa.Row[Any], balance: Money, now: datetime) -> Wallet:
+def _wallet(row: Row, balance: Money, now: datetime) -> Wallet:
     mean = daily_mean_micro(row.recent, today=epoch(now) // _DAY)
     available = balance - Money(row.accrued, row.currency)
     return Wallet(
@@ -243,7 +243,7 @@ def _wallet(row: sa.Row[Any], balance: Money, now: datetime) -> Wallet:
     )
 
 
-def _with_balances(tx: Transaction, rows: Iterable[sa.Row[Any]], now: datetime) -> list[Wallet]:
+def _with_balances(tx: Transaction, rows: Iterable[Row], now: datetime) -> list[Wallet]:
     kept = list(rows)
     balances = ledger.balances(tx, account_ids=[wallet_account(row.contract_id) for row in kept])
     return [_wallet(row, balances[wallet_account(row.contract_id)], now) for row in kept]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from wattledger.kernel import IntervalSeries, Period, Problem, Quality, epoch, from_epoch
 from wattledger.readings import _tables as t
 from wattledger.registry import ServicePointUnknown, unknown_points
-from wattledger.store import Transaction, chunked
+from wattledger.store import Row, Transaction, chunked
 
 IMPORT = "import"
 """The channel of energy taken from the network."""
@@ -215,7 +215,7 @@ def _content_hash(batch: IntervalBatch) -> str:
     return digest.hexdigest()
 
 
-def _repeat(batch: IntervalBatch, content_hash: str, earlier: sa.Row[tuple[object, ...]]) -> Receipt:
+def _repeat(batch: IntervalBatch, content_hash: str, earlier: Row) -> Receipt:
     if earlier.content_hash != content_hash:
         raise BatchConflict(
             f"batch {batch.id} was stored on {earlier.received_at.isoformat()} with other content",
@@ -326,7 +326,7 @@ def series_of_points(
     """As :func:`series`, for many points at once; points without any interval are left out."""
     day = t.interval_day
     first, last = epoch(period.start) // _DAY, -(-epoch(period.end) // _DAY)
-    rows: dict[str, list[sa.Row[tuple[object, ...]]]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     for piece in chunked(sorted(set(service_point_ids))):
         select = (
             sa.select(day)
@@ -338,7 +338,7 @@ def series_of_points(
     return {point: _series_of_rows(found).within(period) for point, found in rows.items()}
 
 
-def _series_of_rows(rows: Sequence[sa.Row[tuple[object, ...]]]) -> IntervalSeries:
+def _series_of_rows(rows: Sequence[Row]) -> IntervalSeries:
     # A channel whose interval length changed shows the rows of the length it has now; the others are another history.
     seconds = rows[-1].interval_seconds
     rows = [row for row in rows if row.interval_seconds == seconds]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from wattledger.kernel import Period, Problem, local_months, zone_named
 from wattledger.registry import _tables as t
-from wattledger.store import Transaction, chunked
+from wattledger.store import Row, Transaction, chunked
 from wattledger.tariffs import Tariff
 
 PaymentMode = Literal["prepay", "postpay"]
@@ -222,7 +222,7 @@ def _contracts_at(at: datetime) -> sa.Select[Any]:
     )
 
 
-def _contract(row: sa.Row[Any]) -> Contract:
+def _contract(row: Row) -> Contract:
     return Contract(*row)
 
 
@@ -239,7 +239,7 @@ def segments(tx: Transaction, *, contract_ids: Collection[str], period: Period) 
     return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), period))
 
 
-def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Iterator[sa.Row[Any]]:
+def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Iterator[Row]:
     columns = (
         t.contract.c.id,
         t.contract.c.service_point_id,
@@ -261,7 +261,7 @@ def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Ite
         yield from tx.rows(select.where(key.in_(piece)))
 
 
-def _segments(tx: Transaction, terms: Iterable[sa.Row[Any]], period: Period) -> Iterator[Segment]:
+def _segments(tx: Transaction, terms: Iterable[Row], period: Period) -> Iterator[Segment]:
     versions: dict[str, list[tuple[Period, Tariff]]] = {}
     months: dict[str, list[Period]] = {}
     for term in terms:

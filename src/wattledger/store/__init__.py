@@ -8,8 +8,16 @@ The one room that knows SQLite from PostgreSQL. A room above declares its tables
         prepay.deduct(tx, changes=receipt.changes, now=clock.now())
 """
 
-from wattledger.store._engine import Store, StoreUnreachable, Transaction, chunked
-from wattledger.store._outbox import Fact, Handlers, RecordedFact, dispatch_outbox, recent_facts, undelivered
+from wattledger.store._engine import Row, Store, StoreUnreachable, Transaction, chunked
+from wattledger.store._outbox import (
+    Fact,
+    Handlers,
+    RecordedFact,
+    dispatch_outbox,
+    facts_since,
+    recent_facts,
+    undelivered,
+)
 from wattledger.store._tables import Instant, metadata
 
 __all__ = [
@@ -17,11 +25,13 @@ __all__ = [
     "Handlers",
     "Instant",
     "RecordedFact",
+    "Row",
     "Store",
     "StoreUnreachable",
     "Transaction",
     "chunked",
     "dispatch_outbox",
+    "facts_since",
     "metadata",
     "recent_facts",
     "undelivered",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,6 +14,9 @@ from wattledger.kernel import Problem
 from wattledger.store._outbox import Fact, append_fact
 
 _Item = TypeVar("_Item")
+
+Row: TypeAlias = sa.Row[*tuple[Any, ...]]
+"""A row of whatever columns were asked for."""
 
 # SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
 _PARAMETERS_MAX = 10_000
@@ -41,11 +44,11 @@ class Transaction:
         self.connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
 
-    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:  # noqa: ANN401 - rows and parameters are as wide as SQL
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - rows and parameters are as wide as SQL
         """Run ``statement`` within this unit of work."""
-        return self.connection.execute(statement, parameters)  # type: ignore[return-value]  # Core statements give CursorResult
+        return self.connection.execute(statement, parameters)
 
-    def rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+    def rows(self, statement: sa.Executable) -> Sequence[Row]:
         """All rows of ``statement``."""
         return self.connection.execute(statement).all()
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from wattledger.store._tables import outbox
 
 if TYPE_CHECKING:
-    from wattledger.store._engine import Store, Transaction
+    from wattledger.store._engine import Row, Store, Transaction
 
 _log = logging.getLogger(__name__)
 _BACK_OFF_MAX = timedelta(minutes=5)
@@ -116,5 +116,11 @@ def recent_facts(tx: Transaction, *, limit: int, contract_id: str | None = None)
     return [_recorded(row) for row in tx.rows(select)]
 
 
-def _recorded(row: sa.Row[Any]) -> RecordedFact:
+def facts_since(tx: Transaction, *, seq: int, limit: int = 10_000) -> list[RecordedFact]:
+    """The facts recorded after the one numbered ``seq``, oldest first."""
+    select = sa.select(outbox).where(outbox.c.seq > seq).order_by(outbox.c.seq).limit(limit)
+    return [_recorded(row) for row in tx.rows(select)]
+
+
+def _recorded(row: Row) -> RecordedFact:
     return RecordedFact(seq=row.seq, at=row.at, kind=row.kind, contract_id=row.contract_id, data=row.payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Literal, cast
 
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
 
@@ -30,7 +31,7 @@ class WalletDeductions:
 class Jobs(DBOSConfiguredInstance):
     """The workflows of one system."""
 
-    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort, name: str = "jobs") -> None:
+    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort, name: str) -> None:
         super().__init__(name)  # by this name an interrupted workflow finds its instance again
         self._store = store
         self._clock = clock
@@ -134,7 +135,8 @@ class Jobs(DBOSConfiguredInstance):
         return relay.output_on, relay.control_state
 
     def _finish(self, command_id: str, output_on: bool | None, said: str) -> None:  # noqa: FBT001 - as _act gives it
-        relay = None if output_on is None else RelayState(output_on=output_on, control_state=said)
+        state = cast("Literal['disconnected', 'connected', 'ready_for_reconnection']", said)
+        relay = None if output_on is None else RelayState(output_on=output_on, control_state=state)
         with self._store.write() as tx:
             control.finish_command(
                 tx,

@@ -1,0 +1,70 @@
+"""``kill -9`` loses nothing and doubles nothing: a real process, killed for real, on both databases."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from grid import APRIL, MARCH, Grid
+from victim import DAYS, HOMES, raise_grid, use
+
+from wattledger import billing, ledger, prepay, readings, registry, tariffs
+from wattledger.kernel import Money, Period
+from wattledger.store import Store
+
+MONTH = Period(MARCH, APRIL)
+
+
+def expected_total(store: Store, home: int) -> Money:
+    with store.read() as tx:
+        (segment,) = registry.segments(tx, contract_ids=[f"h{home}"], period=MONTH)
+    return tariffs.rate(tariff=segment.tariff, series=use(home), period=segment.period).total
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_in_ingest(database_url: str, kill_until_done: Callable[..., int], seed: int) -> None:
+    killed = kill_until_done("ingest_victim.py", database_url, kills=8, seed=seed, lines_max=72)
+    assert killed == 8
+    store = Store(database_url)
+    with store.read() as tx:
+        assert ledger.check_book(tx) == []
+        assert readings.collected(tx).stored_total == HOMES * DAYS * 96
+        for home in range(HOMES):
+            kept = readings.series(tx, service_point_id=f"h{home}", period=MONTH)
+            assert kept.values.tolist() == use(home).values.tolist()
+        recharged = ledger.total_posted(tx, purpose="recharge", period=Period(MARCH, APRIL + timedelta(days=1)))
+        assert recharged == {"CNY": Money.of("24.50", "CNY")}  # seven times 3.50
+    for home in range(HOMES // 2):
+        with store.write() as tx:
+            segments = registry.segments(tx, contract_ids=[f"h{home}"], period=MONTH)
+            deducted = prepay.close_month(tx, segments=segments, now=APRIL)
+        assert deducted == {f"h{home}": expected_total(store, home)}
+    store.close()
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_killed_in_a_bill_run(database_url: str, kill_until_done: Callable[..., int], seed: int) -> None:
+    store = Store(database_url)
+    grid = raise_grid(store)
+    grid.clock.move_to(APRIL)
+    grid.deliver("march", {f"h{home}": use(home) for home in range(HOMES)})
+    killed = kill_until_done("bill_run_victim.py", database_url, kills=5, seed=seed, lines_max=14)
+    assert killed >= 3
+    with store.read() as tx:
+        assert ledger.check_book(tx) == []
+        run = billing.bill_run_with_id(tx, run_id="run_2026-03")
+        assert (run.state, run.posted, run.held, run.statements_agreeing) == ("finished", HOMES, 0, HOMES // 2)
+    for home in range(HOMES):
+        with store.read() as tx:
+            (bill,) = billing.bills_of(tx, contract_id=f"h{home}")
+            receivable = ledger.balances(tx, account_ids=[f"receivable:h{home}"])
+        assert bill.total == expected_total(store, home)
+        if bill.kind == "bill":
+            assert receivable == {f"receivable:h{home}": -bill.total}
+    store.close()
+
+
+def test_the_victims_grid_is_the_one_that_is_expected(grid: Grid) -> None:
+    raise_grid(grid.store)
+    raise_grid(grid.store)
+    with grid.store.read() as tx:
+        assert registry.contract_count(tx, at=MARCH) == HOMES
