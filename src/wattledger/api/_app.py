@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +32,7 @@ from wattledger.store import Store
 PREFIX = "/api/v1"
 _STREAM_PERIOD_SECONDS = 1.0
 _HEARTBEAT_ROUNDS = 15
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,15 +340,14 @@ def _events(name: str, look: Callable[[], str], request: Request) -> StreamingRe
 
 
 def _add_pages(api: FastAPI, pages: Path | None) -> None:
+    policy = _content_security_policy("" if pages is None else (pages / "index.html").read_text(encoding="utf-8"))
+
     @api.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-            "script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
-        )
+        response.headers["Content-Security-Policy"] = policy
         return response
 
     @api.get("/", include_in_schema=False)
@@ -361,3 +364,15 @@ def _add_pages(api: FastAPI, pages: Path | None) -> None:
     @api.get("/console/{path:path}", include_in_schema=False)
     def page(path: str = "") -> FileResponse:  # noqa: ARG001 - the page itself reads its path
         return FileResponse(pages / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def _content_security_policy(index: str) -> str:
+    """Only our own scripts run; those that stand in the page itself are allowed by their hash."""
+    hashes = "".join(
+        f" 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in _INLINE_SCRIPT.findall(index)
+    )
+    return (
+        f"default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    )
