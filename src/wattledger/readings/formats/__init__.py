@@ -1,8 +1,17 @@
 """Files that readings come in, read exactly: every reading is stored, a duplicate, or refused by name.
 
-A room within the room: the rest of ``readings`` uses only what stands here.
+A room within the room: the rest of ``readings`` uses only what stands here. What a file is, is seen from its content;
+its name does not matter.
 """
 
+from __future__ import annotations
+
+import re
+from datetime import tzinfo
+from pathlib import Path
+
+from wattledger.readings.formats._csv import read_csv
+from wattledger.readings.formats._espi import read_espi
 from wattledger.readings.formats._model import (
     Channel,
     Commodity,
@@ -13,6 +22,8 @@ from wattledger.readings.formats._model import (
     Refused,
     ZoneNeeded,
 )
+from wattledger.readings.formats._nem12 import looks_like_nem, read_nem12
+from wattledger.readings.formats._source import Source, sources_in
 
 __all__ = [
     "Channel",
@@ -23,4 +34,57 @@ __all__ = [
     "ReadingsFileRefused",
     "Refused",
     "ZoneNeeded",
+    "read_file",
 ]
+
+_PEEK = 4096
+_HTML = re.compile(rb"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_FOREIGN = (
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF document"),
+    (b"\xd0\xcf\x11\xe0", "an Office document"),
+    (b"UNA", "an EDIFACT message"),
+    (b"UNB+", "an EDIFACT message"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+)
+
+
+def read_file(path: Path, *, zone: tzinfo | None = None) -> ReadingsFile:
+    """The readings in the file at ``path``: NEM12, Green Button (ESPI XML) or CSV, plain, in a zip or gzipped.
+
+    ``zone`` is where the meter's clock stood, for files whose times carry no offset; files that know better ignore it.
+
+    Raises :class:`ReadingsFileRefused`, with the line and the cause, when anything in the file cannot be trusted, and
+    :class:`ZoneNeeded` when its times mean nothing without a zone. Nothing of a refused file is used.
+    """
+    sources = sources_in(path)
+    kinds = [_kind(source) for source in sources]
+    if set(kinds) == {FileFormat.NEM12}:
+        return read_nem12(sources)
+    if len(sources) > 1:
+        names = ", ".join(str(source.member) for source in sources[:3])
+        raise Source(path, b"").refuse(
+            f"the zip file holds {len(sources)} files ({names}{', ...' if len(sources) > 3 else ''})",  # noqa: PLR2004 - as shown
+            remedy="unpack it and give one of them",
+        )
+    return read_espi(sources[0]) if kinds[0] is FileFormat.ESPI else read_csv(sources[0], zone=zone)
+
+
+def _kind(source: Source) -> FileFormat:
+    """What a file is by how it begins; refuses by name what is known and not read."""
+    head = source.data[:_PEEK].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head:
+        raise source.refuse("the file is empty", line=1)
+    if _HTML.match(head):
+        raise source.refuse("this is a web page, not a file of readings", line=1, remedy="download the file itself")
+    for begins, what in _FOREIGN:
+        if head.startswith(begins):
+            raise source.refuse(f"this is {what}, which is not read", line=1, remedy="give NEM12, Green Button or CSV")
+    if head.startswith(b"<") or _is_wide_xml(source.data):
+        return FileFormat.ESPI
+    return FileFormat.NEM12 if looks_like_nem(head.decode("latin-1")) else FileFormat.CSV
+
+
+def _is_wide_xml(data: bytes) -> bool:
+    return data.startswith((b"\xff\xfe<\0", b"\xfe\xff\0<"))
