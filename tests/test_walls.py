@@ -45,16 +45,21 @@ def taken_from_behind_a_face(home: str, tree: ast.Module) -> Iterator[str]:
                     pass
                 case ["wattledger", room] if name is None or name in shown_by(room):
                     pass
-                case ["wattledger"] if name in ROOMS:
+                case ["wattledger"] if name is None or name in ROOMS or name == "__version__":
                     pass
                 case ["wattledger", *_]:
                     yield f"line {node.lineno}: {'.'.join(path)}{f' import {name}' if name else ''}"
 
 
 def floats(tree: ast.Module) -> Iterator[str]:
-    """Each place where a float is named or written down."""
+    """Each place where a float is named or written down, but to be told from what is welcome."""
+    asked = set[ast.expr]()
     for node in ast.walk(tree):
         match node:
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                asked.add(kinds)
+            case ast.expr() if node in asked:
+                pass
             case ast.Name(id=name) | ast.Attribute(attr=name) if name.startswith("float"):
                 yield f"line {node.lineno}: {name}"
             case ast.Constant(value=float(value)):
@@ -93,6 +98,7 @@ def test_a_reach_behind_a_face_is_seen(statement: str) -> None:
         "from wattledger.ledger import post",
         "from wattledger import ledger",
         "import wattledger.ledger",
+        "import wattledger",
         "from wattledger.billing._bills import Bill",
     ],
 )
@@ -103,3 +109,7 @@ def test_a_call_at_the_door_is_allowed(statement: str) -> None:
 @pytest.mark.parametrize("statement", ["x: float", "x = float(3)", "x = np.float64(3)", "x = 0.5", "x = np.floating"])
 def test_a_float_is_seen(statement: str) -> None:
     assert list(floats(ast.parse(statement)))
+
+
+def test_a_float_may_be_told_from_a_number() -> None:
+    assert not list(floats(ast.parse("refuse = isinstance(value, float)")))
