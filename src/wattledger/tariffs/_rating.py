@@ -1,15 +1,38 @@
-"""Readings to charge lines, exactly, in one pass or in any number of batches."""
+"""Readings to charge lines, exactly, in one pass or in any number of batches.
+
+* Energy is counted in integers of ``10**-9`` kWh. A line's energy times its price is one product of integers, divided
+  once and rounded once, as the tariff says; a bill's total is the sum of its lines. Unrounded (``exact``) amounts are
+  the same products; where no decimal can hold one (a pro-rata share, a day of a month's charge) it is given to 18
+  places, half to even, line by line.
+* An interval belongs to the season and period in which it **starts**. One that runs on across a change of price is
+  counted in :attr:`Rating.crossing`, because finer readings might have priced it otherwise; nothing is split by guess.
+* An interval that crosses a tier's limit is split there, exactly.
+* A missing interval has no price: it is counted, and what to do about it is the caller's to say.
+* ``open_state``, any number of ``advance`` and ``settle`` give what ``rate`` gives in one call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
-from wattledger.kernel import IntervalSeries, Money, Period, Problem
+import numpy as np
+from numpy.typing import NDArray
+
+from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, epoch, from_epoch
+from wattledger.tariffs._exact import as_decimal, as_ratio, rounded
 from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._model import FixedCharge
+from wattledger.tariffs._plan import DECIMALS, UNITS, EnergyPlan, Plan, Price, Unit, ordered_units, plan_of
+from wattledger.tariffs._segments import clock_zone
+
+_INT64_ROOM = 2**62
+_ASSUMED_SECONDS = 900  # of an interval of which none was ever seen
+_COUNTED = (Quality.ACTUAL, Quality.ESTIMATED, Quality.SUBSTITUTED, Quality.SUSPECT)
 
 
 class OutOfOrder(Problem):
@@ -20,23 +43,79 @@ class OutOfOrder(Problem):
     status = 409
 
 
+class NegativeEnergy(Problem):
+    """An interval of less than no energy: the tariff has no price for energy given back."""
+
+    slug = "negative-energy"
+    title = "Energy given back has no price"
+    status = 422
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingState:
-    """What has been counted so far in one period, in integers: all that the next batch needs."""
+    """What has been counted so far in one period: all that the next batch needs, in integers.
+
+    ``tariff`` is the beginning of the version's hash, ``zone`` the key of its clock's zone; ``start`` and ``end`` bound
+    the period, ``last`` is the end of the latest interval counted (epoch seconds). ``seconds`` is the shortest interval
+    length seen, ``covered`` the sum of all lengths, ``counts`` the intervals by quality (actual, estimated,
+    substituted, suspect), ``sums`` the energy of each cell and ``tiers`` of each tier that depends on order.
+    """
+
+    tariff: str
+    zone: str
+    start: int
+    end: int
+    seconds: int
+    last: int
+    covered: int
+    crossing: int
+    counts: tuple[int, ...]
+    sums: tuple[int, ...]
+    tiers: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The state as small JSON: integers, strings and lists of them."""
-        raise NotImplementedError
+        """The state as small JSON: integers, text and lists of integers."""
+        return {
+            "tariff": self.tariff,
+            "zone": self.zone,
+            "start": self.start,
+            "end": self.end,
+            "seconds": self.seconds,
+            "last": self.last,
+            "covered": self.covered,
+            "crossing": self.crossing,
+            "counts": list(self.counts),
+            "sums": list(self.sums),
+            "tiers": list(self.tiers),
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RatingState:
         """The state that :meth:`to_json` wrote."""
-        raise NotImplementedError
+        return cls(
+            tariff=document["tariff"],
+            zone=document["zone"],
+            start=document["start"],
+            end=document["end"],
+            seconds=document["seconds"],
+            last=document["last"],
+            covered=document["covered"],
+            crossing=document["crossing"],
+            counts=tuple(document["counts"]),
+            sums=tuple(document["sums"]),
+            tiers=tuple(document["tiers"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeLine:
-    """``quantity`` x ``price`` = ``amount``: rounded ``Money``, or an exact ``Decimal`` when asked for."""
+    """``quantity`` x ``price`` = ``amount``: rounded ``Money``, or an exact ``Decimal`` when asked for.
+
+    ``charge``    the charge's name in the tariff
+    ``period``    the price period, where all of the line is in one; ``season`` likewise
+    ``tier``      1 is the first; ``None`` where the charge has no tiers
+    ``unit``      of the quantity: kWh, day, month or year
+    """
 
     charge: str
     kind: Literal["energy", "fixed"]
@@ -51,6 +130,12 @@ class ChargeLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rated:
+    """What a bill and an exact bill have in common.
+
+    ``expected``  how many intervals the time reckoned to has, ``missing`` how many of them have no value; of those with
+                  one ``estimated``, ``substituted`` and ``suspect`` are so, and ``crossing`` run across a price change
+    """
+
     period: Period
     currency: str
     lines: tuple[ChargeLine, ...]
@@ -64,26 +149,178 @@ class _Rated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating(_Rated):
-    """A bill's lines and their sum. Counts are of intervals."""
+    """A bill: its lines, each rounded as the tariff says, and their sum."""
 
     total: Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactRating(_Rated):
-    """As :class:`Rating`, unrounded."""
+    """As :class:`Rating`, its amounts unrounded."""
 
     total: Decimal
 
 
+# --- counting --------------------------------------------------------------------------------------------------------
+
+
 def open_state(*, tariff: Tariff, period: Period, zone: str | tzinfo | None = None) -> RatingState:
-    """Nothing counted yet in ``period``, which lies within one local calendar month."""
-    raise NotImplementedError(tariff, period, zone)
+    """Nothing counted yet in ``period``, which lies within one local calendar month.
+
+    ``zone`` is where the tariff's clock stands when the tariff itself does not say. Raises ``TariffWithoutZone``,
+    ``TariffNotInForce``, and ``ValueError`` for a period of more than one month.
+    """
+    key = clock_zone(tariff, zone)
+    start, end = epoch(period.start), epoch(period.end)
+    plan = plan_of(tariff, key, start, end)
+    return RatingState(
+        tariff=plan.tariff,
+        zone=key,
+        start=start,
+        end=end,
+        seconds=0,
+        last=start,
+        covered=0,
+        crossing=0,
+        counts=(0,) * len(_COUNTED),
+        sums=(0,) * len(tariff.cells),
+        tiers=(0,) * plan.ordered_tiers,
+    )
 
 
 def advance(*, tariff: Tariff, state: RatingState, series: IntervalSeries) -> RatingState:
-    """``state`` with the intervals of ``series`` counted; raises :class:`OutOfOrder`."""
-    raise NotImplementedError(tariff, state, series)
+    """``state`` with the intervals of ``series`` counted that start in its period; the others are not this bill's.
+
+    Each interval is to come once. Where ``tariff.order_matters`` they must come in the order of time, batch by batch,
+    or :class:`OutOfOrder` is raised; else in any. Raises :class:`NegativeEnergy`.
+    """
+    plan = _plan_of(tariff, state)
+    starts, values, qualities = series.starts, series.values, series.qualities
+    if len(starts) and (starts[0] < plan.start or starts[-1] >= plan.end):
+        first, last = np.searchsorted(starts, (plan.start, plan.end))
+        starts, values, qualities = starts[first:last], values[first:last], qualities[first:last]
+    by_quality = np.bincount(qualities, minlength=len(_COUNTED) + 1).tolist()
+    if by_quality[Quality.MISSING]:
+        known = qualities != Quality.MISSING
+        starts, values = starts[known], values[known]
+    if not len(starts):
+        return state
+    if values.min() < 0:
+        raise _negative(tariff, starts, values, series.decimals)
+    if plan.ordered_tiers and int(starts[0]) < state.last:
+        raise OutOfOrder(
+            f"the interval from {from_epoch(int(starts[0])).isoformat()} comes after one that ended "
+            f"{from_epoch(state.last).isoformat()}, and the tiers of tariff {tariff.id} fill in the order of time",
+            remedy="rate the period again from its beginning",
+        )
+    segment = plan.edges.searchsorted(starts, side="right") - 1
+    cells = plan.cells[segment]
+    counted = _sums(cells, values, len(state.sums))
+    factor = 10 ** (DECIMALS - series.decimals)
+    tiers = state.tiers
+    if plan.ordered_tiers:
+        tiers = _fill_tiers(plan, state, cells, values, counted, factor)
+    return RatingState(
+        tariff=state.tariff,
+        zone=state.zone,
+        start=state.start,
+        end=state.end,
+        seconds=min(state.seconds, series.seconds) if state.seconds else series.seconds,
+        last=max(state.last, int(starts[-1]) + series.seconds),
+        covered=state.covered + len(starts) * series.seconds,
+        crossing=state.crossing + int(np.count_nonzero(starts + series.seconds > plan.edges[segment + 1])),
+        counts=tuple(have + by_quality[quality] for have, quality in zip(state.counts, _COUNTED, strict=True)),
+        sums=tuple(have + more * factor for have, more in zip(state.sums, counted, strict=True)),
+        tiers=tiers,
+    )
+
+
+def _plan_of(tariff: Tariff, state: RatingState) -> Plan:
+    plan = plan_of(tariff, state.zone, state.start, state.end)
+    if plan.tariff != state.tariff:
+        msg = f"the state was counted under another tariff than {tariff.id} version {tariff.version}"
+        raise ValueError(msg)
+    return plan
+
+
+def _negative(tariff: Tariff, starts: NDArray[np.int64], values: NDArray[np.int64], decimals: int) -> NegativeEnergy:
+    worst = int(np.flatnonzero(values < 0)[0])
+    energy = Decimal(int(values[worst])).scaleb(-decimals)
+    count = int(np.count_nonzero(values < 0))
+    return NegativeEnergy(
+        f"the interval from {from_epoch(int(starts[worst])).isoformat()} has {energy} kWh"
+        f"{f' and {count - 1} more are below zero' if count > 1 else ''}; "
+        f"tariff {tariff.id} has no price for energy given back (clause not supported yet: export)"
+    )
+
+
+def _sums(cells: NDArray[np.int16], values: NDArray[np.int64], count: int) -> list[int]:
+    """The sum of the values of each cell, exact whatever their size."""
+    if int(values.max()) >= _INT64_ROOM // len(values):
+        large = [0] * count
+        for cell, value in zip(cells.tolist(), values.tolist(), strict=True):
+            large[cell] += value
+        return large
+    sums = np.zeros(count, dtype=np.int64)
+    np.add.at(sums, cells, values)
+    whole: list[int] = sums.tolist()
+    return whole
+
+
+def _fill_tiers(
+    plan: Plan,
+    state: RatingState,
+    cells: NDArray[np.int16],
+    values: NDArray[np.int64],
+    counted: Sequence[int],
+    factor: int,
+) -> tuple[int, ...]:
+    """The tiers of all ordered counters after these intervals, each interval split where it crosses a limit."""
+    tiers = list(state.tiers)
+    place = 0
+    for energy in plan.energy.values():
+        for counter in energy.counters if energy.ordered else ():
+            if len(counter) == 1:
+                continue
+            members = [cell for unit in counter for cell in unit.cells]
+            unit_size = factor * energy.scale
+            base = sum(state.sums[cell] for cell in members) * energy.scale
+            end = base + sum(counted[cell] for cell in members) * unit_size
+            running: tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]] | None = None
+            for unit in counter:
+                first, last = bisect_right(unit.bounds, base), bisect_left(unit.bounds, end)
+                if last <= first:  # the counter stays within one tier
+                    tiers[place + first] += sum(counted[cell] for cell in unit.cells) * unit_size
+                else:
+                    if running is None:
+                        running = _running(cells, values, members, base, end, unit_size)
+                    for tier, amount in enumerate(_split(running, unit)):
+                        tiers[place + tier] += amount
+                place += len(unit.bounds) + 1
+    return tuple(tiers)
+
+
+def _running(
+    cells: NDArray[np.int16], values: NDArray[np.int64], members: Sequence[int], base: int, end: int, unit_size: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]]:
+    """The counter before and after each of its intervals, and their cells."""
+    ours = np.isin(cells, members)
+    used: NDArray[Any] = values[ours]
+    if end >= _INT64_ROOM:
+        used = used.astype(object)
+    after = base + np.cumsum(used * unit_size)
+    return after - used * unit_size, after, cells[ours]
+
+
+def _split(running: tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]], unit: Unit) -> list[int]:
+    before, after, cells = running
+    ours = np.isin(cells, unit.cells)
+    below = [int((np.minimum(after[ours], bound) - np.minimum(before[ours], bound)).sum()) for bound in unit.bounds]
+    below.append(int((after[ours] - before[ours]).sum()))
+    return [upper - lower for lower, upper in zip((0, *below), below, strict=False)]
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
 
 
 @overload
@@ -97,8 +334,166 @@ def settle(
 def settle(
     *, tariff: Tariff, state: RatingState, until: datetime | None = None, exact: bool = False
 ) -> Rating | ExactRating:
-    """The lines of what was counted, with fixed charges accrued to ``until`` (the period's end when not given)."""
-    raise NotImplementedError(tariff, state, until, exact)
+    """The bill of what was counted.
+
+    Fixed charges are those of the local days begun before ``until``, so that running totals end at the bill of the
+    whole period (``None``). A charge for a month or a year (billed in twelfths) is that of the whole month, prorated
+    by days where the period or the time until ``until`` is shorter, unless the tariff says it is not to be.
+    """
+    plan = _plan_of(tariff, state)
+    reached = plan.end if until is None else min(max(epoch(until), plan.start), plan.end)
+    days = bisect_left(plan.days, reached)
+    lines: list[ChargeLine] = []
+    total, micro = Decimal(0), 0
+    places, mode = tariff.rounding.places, tariff.rounding.mode
+    for item in _items(tariff, plan, state, days):
+        numerator, denominator = item.numerator * item.price.numerator, item.denominator * item.price.denominator
+        amount: Money | Decimal
+        if exact:
+            amount = as_decimal(numerator, denominator)
+            total = _sum(total, amount)
+        else:
+            whole = rounded(numerator * 10**places, denominator, mode) * 10 ** (Money.PLACES - places)
+            amount = Money(whole, tariff.currency)
+            micro += whole
+        lines.append(
+            ChargeLine(
+                charge=item.charge,
+                kind=item.kind,
+                period=item.period,
+                season=item.season,
+                tier=item.tier,
+                quantity=as_decimal(item.numerator, item.denominator),
+                unit=item.unit,
+                price=item.price.price,
+                amount=amount,
+            )
+        )
+    seconds = state.seconds or _ASSUMED_SECONDS
+    counts = dict(zip(_COUNTED, state.counts, strict=True))
+    common: dict[str, Any] = {
+        "period": Period.of_epochs(plan.start, plan.end),
+        "currency": tariff.currency,
+        "lines": tuple(lines),
+        "expected": -(-(reached - plan.start) // seconds),
+        "missing": max(0, -(-(reached - plan.start - state.covered) // seconds)),
+        "estimated": counts[Quality.ESTIMATED],
+        "substituted": counts[Quality.SUBSTITUTED],
+        "suspect": counts[Quality.SUSPECT],
+        "crossing": state.crossing,
+    }
+    return ExactRating(total=total, **common) if exact else Rating(total=Money(micro, tariff.currency), **common)
+
+
+def _sum(left: Decimal, right: Decimal) -> Decimal:
+    """The exact sum; ``+`` would round to the context's digits."""
+    (a, b), (c, d) = as_ratio(left), as_ratio(right)
+    return as_decimal(a * d + c * b, b * d)
+
+
+class _Item(NamedTuple):
+    """A line before its multiplication: the quantity as a ratio, and the price."""
+
+    charge: str
+    kind: Literal["energy", "fixed"]
+    period: str | None
+    season: str | None
+    tier: int | None
+    numerator: int
+    denominator: int
+    unit: str
+    price: Price
+
+
+def _items(tariff: Tariff, plan: Plan, state: RatingState, days: int) -> Iterator[_Item]:
+    kept = _kept_tiers(plan, state)
+    for name in tariff.charge_order:
+        if name in plan.energy:
+            yield from _energy_items(plan.energy[name], state.sums, kept)
+        else:
+            yield from _fixed_items(plan, plan.fixed[name], days)
+
+
+def _kept_tiers(plan: Plan, state: RatingState) -> dict[tuple[str, Unit], tuple[int, ...]]:
+    kept: dict[tuple[str, Unit], tuple[int, ...]] = {}
+    place = 0
+    for energy, unit in ordered_units(plan.energy.values()) if plan.ordered_tiers else ():
+        size = len(unit.bounds) + 1
+        kept[energy.charge.name, unit] = state.tiers[place : place + size]
+        place += size
+    return kept
+
+
+def _energy_items(
+    plan: EnergyPlan, sums: Sequence[int], kept: Mapping[tuple[str, Unit], tuple[int, ...]]
+) -> Iterator[_Item]:
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for counter in plan.counters:
+        whole = sum(sums[cell] for unit in counter for cell in unit.cells)
+        for unit in counter:
+            used = sum(sums[cell] for cell in unit.cells)
+            if not used:
+                continue
+            denominator = plan.scale
+            if not unit.bounds or len(counter) == 1:
+                tiers = _tiers_of(used * plan.scale, unit.bounds)
+            elif plan.ordered:
+                tiers = list(kept[plan.charge.name, unit])
+            else:  # every period has the same shares of the tiers: those of the counter's whole energy
+                tiers = [used * share for share in _tiers_of(whole * plan.scale, unit.bounds)]
+                denominator *= whole
+            for tier, numerator in enumerate(tiers):
+                if numerator:
+                    key = (unit.line, tier)
+                    found[key] = (
+                        _added(found[key], (numerator, denominator)) if key in found else (numerator, denominator)
+                    )
+    for (line, tier), (numerator, denominator) in sorted(found.items()):
+        period, season = plan.labels[line]
+        yield _Item(
+            charge=plan.charge.name,
+            kind="energy",
+            period=period,
+            season=season,
+            tier=tier + 1 if len(plan.prices[line]) > 1 else None,
+            numerator=numerator,
+            denominator=denominator * UNITS,
+            unit="kWh",
+            price=plan.prices[line][tier],
+        )
+
+
+def _tiers_of(used: int, bounds: Sequence[int]) -> list[int]:
+    """``used`` cut at the limits."""
+    below = [min(used, bound) for bound in bounds]
+    return [upper - lower for lower, upper in zip((0, *below), (*below, used), strict=True)]
+
+
+def _added(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
+    (a, b), (c, d) = left, right
+    return (a + c, b) if b == d else (a * d + c * b, b * d)
+
+
+def _fixed_items(plan: Plan, charge: FixedCharge, days: int) -> Iterator[_Item]:
+    if not days:
+        return
+    if charge.per == "day":
+        numerator, denominator = days, 1
+    elif charge.proration == "none":
+        numerator, denominator = 1, 1
+    else:
+        numerator, denominator = days, plan.days_in_month
+    yield _Item(
+        charge=charge.name,
+        kind="fixed",
+        period=None,
+        season=None,
+        tier=None,
+        numerator=numerator,
+        denominator=denominator * (12 if charge.per == "year" else 1),
+        unit=charge.per,
+        price=Price(charge.price, *as_ratio(charge.price)),
+    )
 
 
 @overload
@@ -122,5 +517,6 @@ def rate(
     zone: str | tzinfo | None = None,
     exact: bool = False,
 ) -> Rating | ExactRating:
-    """The bill of ``period``: open, advance, settle."""
-    raise NotImplementedError(tariff, series, period, zone, exact)
+    """The bill of ``period``, which lies within one local calendar month: open, advance, settle (see there)."""
+    state = advance(tariff=tariff, state=open_state(tariff=tariff, period=period, zone=zone), series=series)
+    return settle(tariff=tariff, state=state, exact=True) if exact else settle(tariff=tariff, state=state)
