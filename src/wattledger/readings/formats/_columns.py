@@ -26,7 +26,7 @@ def _set(words: str) -> frozenset[str]:
 _NUMBER = re.compile(r"[+-]?[0-9][0-9., \u00a0]{0,40}(?:[eE][+-]?[0-9]{1,2})?|[+-]?[.,][0-9]{1,40}")
 # kWh and its kin are found even inside a word (ImportkWh); a bare Wh, kW or W only as a word of its own.
 _UNIT = re.compile(
-    r"[kmg]wh|[km]varh|[km]vah|(?<![a-z])(?:wh|varh|vah|[kmg]?w|[km]?var|[km]?va)(?![a-z])", re.IGNORECASE
+    r"[kmg]wh|[km]varh|[km]vah|(?<![^\W\d_])(?:wh|varh|vah|[kmg]?w|[km]?var|[km]?va)(?![^\W\d_])", re.IGNORECASE
 )
 _HUMP = re.compile(r"(?<=[a-zäöüé])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -224,7 +224,7 @@ def layout_of(rows: Sequence[list[str]]) -> Layout:
         raise NoLayout("the file holds no readings")
     width = len(rows[header]) if header is not None else len(data[0])
     names = [Name.of(cell) for cell in rows[header]] if header is not None else [Name.of("")] * width
-    if width == 1:
+    if width == 1 and is_number(data[0][0]):
         raise NoLayout("there is one column and no times: when each value was read is not known", first)
     samples = [
         next((row[index] for row in data if index < len(row) and row[index].lower() not in MISSING), "")
@@ -285,7 +285,7 @@ def _find_others(layout: Layout, names: list[Name]) -> None:
     def first(words: frozenset[str]) -> int | None:
         for index, name in enumerate(names):
             if index not in taken and name.unit is None and name.words & words and not name.is_time:
-                if name.words & {"cost", "price"}:
+                if name.words & {"cost", "price"} or name.is_running_total:
                     continue
                 taken.add(index)
                 return index

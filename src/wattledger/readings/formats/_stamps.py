@@ -497,8 +497,8 @@ class _Evidence:
         self._single: list[int] = []
         present = set(np.unique(wall).tolist())
         for change in changes:
-            # An end label may stand on the very moment of the change; it says nothing.
-            inside = (wall > change.low if ends else wall >= change.low) & (wall < change.high)
+            # The label of an end may be the very moment that spring skips to; it says nothing.
+            inside = (wall > change.low if ends and change.skips else wall >= change.low) & (wall < change.high)
             rows = np.flatnonzero(inside)
             around = {change.low - length, change.low} & present and {change.high, change.high + length} & present
             if change.skips:
