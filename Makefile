@@ -17,9 +17,8 @@ demo: ## raise the simulated town and show where to look (DEMO_ARGS="--speed 600
 	@$(BIN)/wattledger demo $(DEMO_ARGS)
 
 test: ## run every check below and the tests
-	@scripts/prepare dev web
 	@failed=; \
-	for check in lint types imports web-check pytest; do \
+	for check in lint types imports web web-check pytest; do \
 	    echo "── make $$check"; \
 	    $(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; \
