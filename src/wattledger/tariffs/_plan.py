@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -45,6 +45,7 @@ class EnergyPlan(NamedTuple):
     ``counters``  the units of each tier counter
     ``prices``    for each line the price of each tier, ``labels`` its period and season where it has one
     ``ordered``   whether the tiers fill in the order of time
+    ``ordered_tiers``  how many tiers the state has to keep, because they do not follow from the sums
     """
 
     charge: EnergyCharge
@@ -53,6 +54,7 @@ class EnergyPlan(NamedTuple):
     prices: tuple[tuple[Price, ...], ...]
     labels: tuple[tuple[str | None, str | None], ...]
     ordered: bool
+    ordered_tiers: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,7 @@ class Plan:
     days: tuple[int, ...]
     days_in_month: int
     energy: Mapping[str, EnergyPlan]
-    fixed: Mapping[str, FixedCharge]
+    fixed: Mapping[str, tuple[FixedCharge, Price]]
     ordered_tiers: int
 
 
@@ -94,8 +96,8 @@ def plan_of(tariff: Tariff, zone: str, start: int, end: int) -> Plan:
         days=days,
         days_in_month=len(month.days),
         energy=energy,
-        fixed={charge.name: charge for charge in tariff.fixed},
-        ordered_tiers=sum(len(unit.bounds) + 1 for _, unit in ordered_units(energy.values())),
+        fixed={charge.name: (charge, Price(charge.price, *as_ratio(charge.price))) for charge in tariff.fixed},
+        ordered_tiers=sum(charge.ordered_tiers for charge in energy.values()),
     )
 
 
@@ -115,6 +117,8 @@ def _energy_plan(tariff: Tariff, charge: EnergyCharge, *, days: int, days_in_mon
     for (counter, line, whole), cells in units.items():
         counters.setdefault(counter, []).append(Unit(tuple(cells), line, whole))
     lines = [[cell for cell, line in enumerate(charge.lines) if line == n] for n in range(max(charge.lines) + 1)]
+    ordered = charge.order_matters(tariff.cells)
+    kept = [unit for members in counters.values() if ordered and len(members) > 1 for unit in members]
     return EnergyPlan(
         charge=charge,
         scale=scale,
@@ -124,17 +128,10 @@ def _energy_plan(tariff: Tariff, charge: EnergyCharge, *, days: int, days_in_mon
             (_one({tariff.cells[cell].period for cell in cells}), _one({tariff.cells[cell].season for cell in cells}))
             for cells in lines
         ),
-        ordered=charge.order_matters(tariff.cells),
+        ordered=ordered,
+        ordered_tiers=sum(len(unit.bounds) + 1 for unit in kept),
     )
 
 
 def _one(names: set[str] | set[str | None]) -> str | None:
     return names.pop() if len(names) == 1 else None
-
-
-def ordered_units(plans: Iterable[EnergyPlan]) -> Iterator[tuple[EnergyPlan, Unit]]:
-    """The units whose tiers the state has to keep, in the order in which it keeps them."""
-    for plan in plans:
-        for counter in plan.counters if plan.ordered else ():
-            if len(counter) > 1:
-                yield from ((plan, unit) for unit in counter)

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -27,7 +27,7 @@ from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, e
 from wattledger.tariffs._exact import as_decimal, as_ratio, rounded
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import FixedCharge
-from wattledger.tariffs._plan import DECIMALS, UNITS, EnergyPlan, Plan, Price, Unit, ordered_units, plan_of
+from wattledger.tariffs._plan import DECIMALS, UNITS, EnergyPlan, Plan, Price, Unit, plan_of
 from wattledger.tariffs._segments import clock_zone
 
 _INT64_ROOM = 2**62
@@ -280,44 +280,64 @@ def _fill_tiers(
     place = 0
     for energy in plan.energy.values():
         for counter in energy.counters if energy.ordered else ():
-            if len(counter) == 1:
+            if len(counter) == 1:  # its tiers follow from its sums
                 continue
-            members = [cell for unit in counter for cell in unit.cells]
-            unit_size = factor * energy.scale
-            base = sum(state.sums[cell] for cell in members) * energy.scale
-            end = base + sum(counted[cell] for cell in members) * unit_size
-            running: tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]] | None = None
+            filling = _Filling(state.sums, cells, values, counted, counter, factor * energy.scale, energy.scale)
             for unit in counter:
-                first, last = bisect_right(unit.bounds, base), bisect_left(unit.bounds, end)
-                if last <= first:  # the counter stays within one tier
-                    tiers[place + first] += sum(counted[cell] for cell in unit.cells) * unit_size
-                else:
-                    if running is None:
-                        running = _running(cells, values, members, base, end, unit_size)
-                    for tier, amount in enumerate(_split(running, unit)):
-                        tiers[place + tier] += amount
-                place += len(unit.bounds) + 1
+                lower = 0
+                for bound in (*unit.bounds, None):
+                    below = filling.below(bound)
+                    upper = sum(below[cell] for cell in unit.cells)
+                    tiers[place] += upper - lower
+                    lower, place = upper, place + 1
     return tuple(tiers)
 
 
-def _running(
-    cells: NDArray[np.int16], values: NDArray[np.int64], members: Sequence[int], base: int, end: int, unit_size: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]]:
-    """The counter before and after each of its intervals, and their cells."""
-    ours = np.isin(cells, members)
-    used: NDArray[Any] = values[ours]
-    if end >= _INT64_ROOM:
-        used = used.astype(object)
-    after = base + np.cumsum(used * unit_size)
-    return after - used * unit_size, after, cells[ours]
+class _Filling:
+    """One counter while a batch is added to it, in the plan's units (``size`` of which are one of the batch's)."""
 
+    def __init__(
+        self,
+        sums: Sequence[int],
+        cells: NDArray[np.int16],
+        values: NDArray[np.int64],
+        counted: Sequence[int],
+        counter: Sequence[Unit],
+        size: int,
+        scale: int,
+    ) -> None:
+        members = [cell for unit in counter for cell in unit.cells]
+        self.cells, self.values, self.size = cells, values, size
+        if len(members) < len(sums):
+            ours = np.isin(cells, members)
+            self.cells, self.values = cells[ours], values[ours]
+        self.base = sum(sums[cell] for cell in members) * scale
+        self.end = self.base + sum(counted[cell] for cell in members) * size
+        self.all = [amount * size for amount in counted]
+        self.nothing = [0] * len(counted)
+        self.running: NDArray[Any] | None = None
+        self.found: dict[int, list[int]] = {}
 
-def _split(running: tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]], unit: Unit) -> list[int]:
-    before, after, cells = running
-    ours = np.isin(cells, unit.cells)
-    below = [int((np.minimum(after[ours], bound) - np.minimum(before[ours], bound)).sum()) for bound in unit.bounds]
-    below.append(int((after[ours] - before[ours]).sum()))
-    return [upper - lower for lower, upper in zip((0, *below), below, strict=False)]
+    def below(self, bound: int | None) -> list[int]:
+        """How much each cell gets while the counter stands below ``bound``."""
+        if bound is None or bound >= self.end:
+            return self.all
+        if bound <= self.base:
+            return self.nothing
+        if bound not in self.found:
+            self.found[bound] = self._split(bound - self.base)
+        return self.found[bound]
+
+    def _split(self, room: int) -> list[int]:
+        if self.running is None:
+            large = int(self.values.max()) >= _INT64_ROOM // len(self.values)
+            self.running = np.cumsum(self.values.astype(object) if large else self.values)
+        at = int(np.searchsorted(self.running, -(-room // self.size)))  # the interval that reaches the limit
+        before = int(self.running[at - 1]) * self.size if at else 0
+        counts = _sums(self.cells[:at], self.values[:at], len(self.nothing)) if at else self.nothing
+        split = [amount * self.size for amount in counts]
+        split[int(self.cells[at])] += room - before
+        return split
 
 
 # --- settling --------------------------------------------------------------------------------------------------------
@@ -347,6 +367,8 @@ def settle(
     total, micro = Decimal(0), 0
     places, mode = tariff.rounding.places, tariff.rounding.mode
     for item in _items(tariff, plan, state, days):
+        if not item.numerator:
+            continue
         numerator, denominator = item.numerator * item.price.numerator, item.denominator * item.price.denominator
         amount: Money | Decimal
         if exact:
@@ -406,61 +428,44 @@ class _Item(NamedTuple):
 
 
 def _items(tariff: Tariff, plan: Plan, state: RatingState, days: int) -> Iterator[_Item]:
-    kept = _kept_tiers(plan, state)
+    place = 0  # charges of energy stand in both in the same order
     for name in tariff.charge_order:
-        if name in plan.energy:
-            yield from _energy_items(plan.energy[name], state.sums, kept)
+        energy = plan.energy.get(name)
+        if energy is not None:
+            yield from _energy_items(energy, state.sums, state.tiers[place : place + energy.ordered_tiers])
+            place += energy.ordered_tiers
         else:
-            yield from _fixed_items(plan, plan.fixed[name], days)
+            yield _fixed_item(plan, plan.fixed[name], days)
 
 
-def _kept_tiers(plan: Plan, state: RatingState) -> dict[tuple[str, Unit], tuple[int, ...]]:
-    kept: dict[tuple[str, Unit], tuple[int, ...]] = {}
-    place = 0
-    for energy, unit in ordered_units(plan.energy.values()) if plan.ordered_tiers else ():
-        size = len(unit.bounds) + 1
-        kept[energy.charge.name, unit] = state.tiers[place : place + size]
-        place += size
-    return kept
-
-
-def _energy_items(
-    plan: EnergyPlan, sums: Sequence[int], kept: Mapping[tuple[str, Unit], tuple[int, ...]]
-) -> Iterator[_Item]:
+def _energy_items(plan: EnergyPlan, sums: Sequence[int], kept: Sequence[int]) -> Iterator[_Item]:
     found: dict[tuple[int, int], tuple[int, int]] = {}
+    place = 0
     for counter in plan.counters:
-        whole = sum(sums[cell] for unit in counter for cell in unit.cells)
+        whole = sum([sums[cell] for unit in counter for cell in unit.cells])
         for unit in counter:
-            used = sum(sums[cell] for cell in unit.cells)
-            if not used:
-                continue
+            used = sum([sums[cell] for cell in unit.cells])
             denominator = plan.scale
+            tiers: Sequence[int]
             if not unit.bounds or len(counter) == 1:
                 tiers = _tiers_of(used * plan.scale, unit.bounds)
             elif plan.ordered:
-                tiers = list(kept[plan.charge.name, unit])
+                tiers = kept[place : place + len(unit.bounds) + 1]
             else:  # every period has the same shares of the tiers: those of the counter's whole energy
                 tiers = [used * share for share in _tiers_of(whole * plan.scale, unit.bounds)]
                 denominator *= whole
+            if plan.ordered and len(counter) > 1:
+                place += len(unit.bounds) + 1
             for tier, numerator in enumerate(tiers):
                 if numerator:
-                    key = (unit.line, tier)
-                    found[key] = (
-                        _added(found[key], (numerator, denominator)) if key in found else (numerator, denominator)
-                    )
-    for (line, tier), (numerator, denominator) in sorted(found.items()):
-        period, season = plan.labels[line]
-        yield _Item(
-            charge=plan.charge.name,
-            kind="energy",
-            period=period,
-            season=season,
-            tier=tier + 1 if len(plan.prices[line]) > 1 else None,
-            numerator=numerator,
-            denominator=denominator * UNITS,
-            unit="kWh",
-            price=plan.prices[line][tier],
-        )
+                    key, ratio = (unit.line, tier), (numerator, denominator)
+                    found[key] = _added(found[key], ratio) if key in found else ratio
+    name = plan.charge.name
+    for line, tier in sorted(found):
+        numerator, denominator = found[line, tier]
+        prices, (period, season) = plan.prices[line], plan.labels[line]
+        shown = tier + 1 if len(prices) > 1 else None
+        yield _Item(name, "energy", period, season, shown, numerator, denominator * UNITS, "kWh", prices[tier])
 
 
 def _tiers_of(used: int, bounds: Sequence[int]) -> list[int]:
@@ -474,26 +479,16 @@ def _added(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
     return (a + c, b) if b == d else (a * d + c * b, b * d)
 
 
-def _fixed_items(plan: Plan, charge: FixedCharge, days: int) -> Iterator[_Item]:
-    if not days:
-        return
+def _fixed_item(plan: Plan, fixed: tuple[FixedCharge, Price], days: int) -> _Item:
+    charge, price = fixed
+    numerator, denominator = days, plan.days_in_month
     if charge.per == "day":
-        numerator, denominator = days, 1
+        denominator = 1
     elif charge.proration == "none":
-        numerator, denominator = 1, 1
-    else:
-        numerator, denominator = days, plan.days_in_month
-    yield _Item(
-        charge=charge.name,
-        kind="fixed",
-        period=None,
-        season=None,
-        tier=None,
-        numerator=numerator,
-        denominator=denominator * (12 if charge.per == "year" else 1),
-        unit=charge.per,
-        price=Price(charge.price, *as_ratio(charge.price)),
-    )
+        numerator, denominator = int(days > 0), 1
+    if charge.per == "year":
+        denominator *= 12
+    return _Item(charge.name, "fixed", None, None, None, numerator, denominator, charge.per, price)
 
 
 @overload
