@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from math import gcd
 
@@ -61,3 +62,12 @@ def as_ratio(value: Decimal) -> tuple[int, int]:
         raise TypeError(msg)
     whole = int("".join(map(str, digits))) * (-1 if sign else 1)
     return (whole * 10**exponent, 1) if exponent >= 0 else (whole, 10**-exponent)
+
+
+def exact_sum(values: Iterable[Decimal]) -> Decimal:
+    """The sum with all its digits; ``+`` would round to the context's."""
+    numerator, denominator = 0, 1
+    for value in values:
+        more, size = as_ratio(value)
+        numerator, denominator = numerator * size + more * denominator, denominator * size
+    return as_decimal(numerator, denominator)

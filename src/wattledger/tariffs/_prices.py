@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch
-from wattledger.tariffs._exact import as_decimal, as_ratio
+from wattledger.tariffs._exact import as_decimal, exact_sum
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._segments import check_in_force, clock_zone, following, month_containing, segments
 
@@ -121,12 +121,4 @@ def _tier_prices(tariff: Tariff, cell: int) -> tuple[Decimal, ...]:
     of_charges = [charge.prices[cell] for charge in tariff.energy]
     tiered = [prices for prices in of_charges if len(prices) > 1]
     steps = len(tiered[0]) if len(tiered) == 1 else 1
-    return tuple(_total([prices[min(step, len(prices) - 1)] for prices in of_charges]) for step in range(steps))
-
-
-def _total(prices: list[Decimal]) -> Decimal:
-    numerator, denominator = 0, 1
-    for price in prices:
-        a, b = as_ratio(price)
-        numerator, denominator = numerator * b + a * denominator, denominator * b
-    return as_decimal(numerator, denominator)
+    return tuple(exact_sum([prices[min(step, len(prices) - 1)] for prices in of_charges]) for step in range(steps))

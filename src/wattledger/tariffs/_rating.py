@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, epoch, from_epoch
-from wattledger.tariffs._exact import as_decimal, as_ratio, rounded
+from wattledger.tariffs._exact import as_decimal, exact_sum, rounded
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import FixedCharge
 from wattledger.tariffs._plan import DECIMALS, UNITS, EnergyPlan, Plan, Price, Unit, plan_of
@@ -364,7 +364,8 @@ def settle(
     reached = plan.end if until is None else min(max(epoch(until), plan.start), plan.end)
     days = bisect_left(plan.days, reached)
     lines: list[ChargeLine] = []
-    total, micro = Decimal(0), 0
+    amounts: list[Decimal] = []
+    micro = 0
     places, mode = tariff.rounding.places, tariff.rounding.mode
     for item in _items(tariff, plan, state, days):
         if not item.numerator:
@@ -373,7 +374,7 @@ def settle(
         amount: Money | Decimal
         if exact:
             amount = as_decimal(numerator, denominator)
-            total = _sum(total, amount)
+            amounts.append(amount)
         else:
             whole = rounded(numerator * 10**places, denominator, mode) * 10 ** (Money.PLACES - places)
             amount = Money(whole, tariff.currency)
@@ -404,13 +405,11 @@ def settle(
         "suspect": counts[Quality.SUSPECT],
         "crossing": state.crossing,
     }
-    return ExactRating(total=total, **common) if exact else Rating(total=Money(micro, tariff.currency), **common)
-
-
-def _sum(left: Decimal, right: Decimal) -> Decimal:
-    """The exact sum; ``+`` would round to the context's digits."""
-    (a, b), (c, d) = as_ratio(left), as_ratio(right)
-    return as_decimal(a * d + c * b, b * d)
+    return (
+        ExactRating(total=exact_sum(amounts), **common)
+        if exact
+        else Rating(total=Money(micro, tariff.currency), **common)
+    )
 
 
 class _Item(NamedTuple):
