@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
@@ -49,24 +50,24 @@ class Calendar:
 # --- zones -----------------------------------------------------------------------------------------------------------
 
 
-def zone_key(zone: str | tzinfo) -> str:
-    """The text by which a zone is kept: its IANA name, or ``UTC+10:00`` for a fixed offset."""
-    if isinstance(zone, str):
-        zone_of(zone)
-        return zone
+def zone_key(zone: tzinfo) -> str:
+    """The text by which a zone is kept: its IANA name, or ``UTC+10:00`` for a fixed offset.
+
+    Raises ``ValueError`` for a zone with rules of its own and no name: it can be rated in, but not written down.
+    """
     name = getattr(zone, "key", None)
     if isinstance(name, str):
         return name
-    offset = zone.utcoffset(None)
-    if offset is None:
+    if not isinstance(zone, timezone):
         msg = f"{zone!r} is neither an IANA zone nor a fixed offset"
-        raise ValueError(msg)
-    seconds = int(offset.total_seconds())
+        raise ValueError(msg)  # noqa: TRY004 - the type is right, the zone is not
+    seconds = int(zone.utcoffset(None).total_seconds())
     sign, size = ("-" if seconds < 0 else "+"), abs(seconds)
     tail = f":{size % 60:02d}" if size % 60 else ""
     return f"UTC{sign}{size // 3600:02d}:{size // 60 % 60:02d}{tail}"
 
 
+@lru_cache(maxsize=256)
 def zone_of(key: str) -> tzinfo:
     """The zone that :func:`zone_key` wrote; raises ``UnknownZone``."""
     match = _OFFSET.fullmatch(key)

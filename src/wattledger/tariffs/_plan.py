@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -74,7 +75,8 @@ class Plan:
 
 
 @lru_cache(maxsize=4096)
-def plan_of(tariff: Tariff, zone: str, start: int, end: int) -> Plan:
+def plan_of(tariff: Tariff, zone: tzinfo, start: int, end: int) -> Plan:
+    """The plan of the period between two epochs; raises ``TariffNotInForce``, and ``ValueError`` beyond one month."""
     period = Period.of_epochs(start, end)
     check_in_force(tariff, zone, period)
     month = month_containing(tariff, zone, period.start)

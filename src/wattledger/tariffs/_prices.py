@@ -53,9 +53,9 @@ class PricePoint:
 
 def price_at(*, tariff: Tariff, instant: datetime, zone: str | tzinfo | None = None) -> PricePoint:
     """What energy costs at ``instant``, and when that changes."""
-    key = clock_zone(tariff, zone)
-    check_in_force(tariff, key, Period(instant, instant))
-    month = month_containing(tariff, key, instant)
+    clock = clock_zone(tariff, zone)
+    check_in_force(tariff, clock, Period(instant, instant))
+    month = month_containing(tariff, clock, instant)
     at = int(np.searchsorted(month.edges, epoch(instant), side="right")) - 1
     cell, after, until = int(month.cells[at]), None, None
     for _ in range(_MONTHS_AHEAD if len(tariff.cells) > 1 else 0):
@@ -63,7 +63,7 @@ def price_at(*, tariff: Tariff, instant: datetime, zone: str | tzinfo | None = N
         if len(changed):
             after, until = int(month.cells[at + changed[0]]), from_epoch(int(month.edges[at + changed[0]]))
             break
-        month, at = following(tariff, key, month), 0
+        month, at = following(tariff, clock, month), 0
     prices = _tier_prices(tariff, cell)
     return PricePoint(
         period_name=tariff.cells[cell].period,
@@ -79,9 +79,9 @@ def price_at(*, tariff: Tariff, instant: datetime, zone: str | tzinfo | None = N
 
 def prices_between(*, tariff: Tariff, period: Period, zone: str | tzinfo | None = None) -> list[PriceSpan]:
     """The contiguous spans of one price that make up ``period``, of any length, in order."""
-    key = clock_zone(tariff, zone)
-    check_in_force(tariff, key, period)
-    laid = segments(tariff, key, period)
+    clock = clock_zone(tariff, zone)
+    check_in_force(tariff, clock, period)
+    laid = segments(tariff, clock, period)
     spans = []
     for (begin, end), cell in zip(pairwise(laid.edges.tolist()), laid.cells.tolist(), strict=True):
         prices = _tier_prices(tariff, cell)
@@ -109,10 +109,10 @@ def by_period(*, tariff: Tariff, series: IntervalSeries, zone: str | tzinfo | No
 
 def period_indexes(*, tariff: Tariff, series: IntervalSeries, zone: str | tzinfo | None = None) -> NDArray[np.int16]:
     """For each interval the index into ``tariff.period_names`` of the period in which it starts."""
-    key, period = clock_zone(tariff, zone), series.period
+    clock, period = clock_zone(tariff, zone), series.period
     if period is None:
         return np.array([], dtype=np.int16)
-    laid = segments(tariff, key, period)
+    laid = segments(tariff, clock, period)
     names = np.array([tariff.period_names.index(cell.period) for cell in tariff.cells], dtype=np.int16)
     return names[laid.cells[np.searchsorted(laid.edges, series.starts, side="right") - 1]]
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, epoch, from_epoch
+from wattledger.tariffs._calendar import zone_key, zone_of
 from wattledger.tariffs._exact import as_decimal, exact_sum, rounded
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import FixedCharge
@@ -55,14 +56,14 @@ class NegativeEnergy(Problem):
 class RatingState:
     """What has been counted so far in one period: all that the next batch needs, in integers.
 
-    ``tariff`` is the beginning of the version's hash, ``zone`` the key of its clock's zone; ``start`` and ``end`` bound
+    ``tariff`` is the beginning of the version's hash, ``zone`` where its clock stands; ``start`` and ``end`` bound
     the period, ``last`` is the end of the latest interval counted (epoch seconds). ``seconds`` is the shortest interval
     length seen, ``covered`` the sum of all lengths, ``counts`` the intervals by quality (actual, estimated,
     substituted, suspect), ``sums`` the energy of each cell and ``tiers`` of each tier that depends on order.
     """
 
     tariff: str
-    zone: str
+    zone: tzinfo
     start: int
     end: int
     seconds: int
@@ -77,7 +78,7 @@ class RatingState:
         """The state as small JSON: integers, text and lists of integers."""
         return {
             "tariff": self.tariff,
-            "zone": self.zone,
+            "zone": zone_key(self.zone),
             "start": self.start,
             "end": self.end,
             "seconds": self.seconds,
@@ -94,7 +95,7 @@ class RatingState:
         """The state that :meth:`to_json` wrote."""
         return cls(
             tariff=document["tariff"],
-            zone=document["zone"],
+            zone=zone_of(document["zone"]),
             start=document["start"],
             end=document["end"],
             seconds=document["seconds"],
@@ -170,12 +171,12 @@ def open_state(*, tariff: Tariff, period: Period, zone: str | tzinfo | None = No
     ``zone`` is where the tariff's clock stands when the tariff itself does not say. Raises ``TariffWithoutZone``,
     ``TariffNotInForce``, and ``ValueError`` for a period of more than one month.
     """
-    key = clock_zone(tariff, zone)
+    clock = clock_zone(tariff, zone)
     start, end = epoch(period.start), epoch(period.end)
-    plan = plan_of(tariff, key, start, end)
+    plan = plan_of(tariff, clock, start, end)
     return RatingState(
         tariff=plan.tariff,
-        zone=key,
+        zone=clock,
         start=start,
         end=end,
         seconds=0,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import Period, Problem, epoch
-from wattledger.tariffs._calendar import Month, compiled_month, zone_key, zone_of
+from wattledger.tariffs._calendar import Month, compiled_month, zone_of
 from wattledger.tariffs._language import Tariff
 
 
@@ -37,36 +37,36 @@ class Segments(NamedTuple):
     cells: NDArray[np.int16]
 
 
-def clock_zone(tariff: Tariff, zone: str | tzinfo | None) -> str:
-    """The key of the zone the tariff's clock stands in: its own, else ``zone``; raises :class:`TariffWithoutZone`."""
+def clock_zone(tariff: Tariff, zone: str | tzinfo | None) -> tzinfo:
+    """The zone the tariff's clock stands in: its own, else ``zone``; raises :class:`TariffWithoutZone`."""
     if tariff.zone is not None:
-        return tariff.zone
+        return zone_of(tariff.zone)
     if zone is None:
         raise TariffWithoutZone(
             f"tariff {tariff.id} names no time zone", remedy="say where its clock stands, for example Europe/London"
         )
-    return zone_key(zone)
+    return zone_of(zone) if isinstance(zone, str) else zone
 
 
 @lru_cache(maxsize=4096)
-def month_of(tariff: Tariff, zone: str, year: int, month: int) -> Month:
+def month_of(tariff: Tariff, zone: tzinfo, year: int, month: int) -> Month:
     """One local calendar month of a tariff, compiled."""
-    return compiled_month(tariff.calendar, zone_of(zone), year, month)
+    return compiled_month(tariff.calendar, zone, year, month)
 
 
-def month_containing(tariff: Tariff, zone: str, instant: datetime) -> Month:
+def month_containing(tariff: Tariff, zone: tzinfo, instant: datetime) -> Month:
     """The local calendar month that contains ``instant``."""
-    local = instant.astimezone(zone_of(zone))
+    local = instant.astimezone(zone)
     return month_of(tariff, zone, local.year, local.month)
 
 
-def following(tariff: Tariff, zone: str, month: Month) -> Month:
+def following(tariff: Tariff, zone: tzinfo, month: Month) -> Month:
     """The month after ``month``."""
     return month_containing(tariff, zone, datetime.fromtimestamp(month.end, tz=UTC))
 
 
 @lru_cache(maxsize=1024)
-def segments(tariff: Tariff, zone: str, period: Period) -> Segments:
+def segments(tariff: Tariff, zone: tzinfo, period: Period) -> Segments:
     """What applies when in ``period``, clipped to it; neighbours differ, also across months."""
     start, end = epoch(period.start), epoch(period.end)
     if start == end:
@@ -85,11 +85,10 @@ def segments(tariff: Tariff, zone: str, period: Period) -> Segments:
     return Segments(np.append(begins[changes], end).astype(np.int64), kinds[changes])
 
 
-def check_in_force(tariff: Tariff, zone: str, period: Period) -> None:
+def check_in_force(tariff: Tariff, zone: tzinfo, period: Period) -> None:
     """Raise :class:`TariffNotInForce` unless the tariff is valid on every local day that ``period`` touches."""
-    clock = zone_of(zone)
-    first = period.start.astimezone(clock).date()
-    last = max(period.start, period.end - timedelta.resolution).astimezone(clock).date()
+    first = period.start.astimezone(zone).date()
+    last = max(period.start, period.end - timedelta.resolution).astimezone(zone).date()
     if (tariff.valid_from or first) > first or last >= (tariff.valid_to or date.max):
         until = f" to before {tariff.valid_to}" if tariff.valid_to is not None else ""
         since = f" from {tariff.valid_from}" if tariff.valid_from is not None else ""

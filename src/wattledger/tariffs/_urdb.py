@@ -364,10 +364,11 @@ class _Urdb:
 
 def _number(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON
     """A number exactly as it was written; a float is the shortest decimal that it was read from."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    text = repr(value) if isinstance(value, float) else value
+    if isinstance(text, bool) or not isinstance(text, int | Decimal | str):
         return None
     try:
-        number = Decimal(repr(value) if isinstance(value, float) else value)
+        number = Decimal(text)
     except ArithmeticError:
         return None
     sane = number.is_finite() and -60 < number.adjusted() < 60  # noqa: PLR2004 - 1e38 stands for endless
