@@ -69,7 +69,7 @@ openapi: ## write web/openapi.json anew from the API
 	@$(BIN)/wattledger openapi > web/openapi.json.new && mv web/openapi.json.new web/openapi.json
 
 lock: ## compile the lock files anew from pyproject.toml
-	@scripts/lock
+	@scripts/lock $(ARGS)
 
 clean: ## remove all that make made; data/ stays
 	rm -rf .venv .stamps dist src/wattledger/web/dist web/node_modules web/src/api/schema.ts
