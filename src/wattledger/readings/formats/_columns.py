@@ -260,7 +260,8 @@ def _find_times(layout: Layout, names: list[Name], samples: list[str], data: Seq
     def best(columns: list[int]) -> int:
         return min(columns, key=lambda index: (names[index].is_end, not names[index].words & _START, index))
 
-    if full and times and len(data) > 1 and data[0][full[0]] == data[1][full[0]] and best(times) not in full:
+    first_two = [row[full[0]] for row in data[:2] if full and full[0] < len(row)]
+    if times and len(first_two) == 2 and first_two[0] == first_two[1] and best(times) not in full:  # noqa: PLR2004 - two
         # Excel writes a date as the midnight it begins with; the time of day stands beside it.
         dates, full = full, []
     if full:

@@ -305,7 +305,11 @@ class _Reader:
         return groups
 
     def _length(self, seconds: NDArray[np.int64], rows: NDArray[np.int64]) -> int:
-        """The length of the intervals whose times are ``seconds``: the distance that is most frequent."""
+        """The length of the intervals whose times are ``seconds``, from their distances.
+
+        It is the shortest distance if that is no oddity (one reading in the wrong place) and the others are multiples
+        of it, and else the most frequent one; what does not fit that is then refused.
+        """
         distinct, firsts = np.unique(seconds, return_index=True)
         steps = np.diff(distinct)
         if not len(steps):
@@ -313,7 +317,8 @@ class _Reader:
                 return self._layout.length
             raise self._refuse("one time alone does not tell how long an interval is", int(rows[0]))
         sizes, counts = np.unique(steps, return_counts=True)
-        length = int(sizes[np.argmax(counts)])
+        shortest = counts[0] >= max(2, len(steps) // 10) and not (sizes % sizes[0]).any()
+        length = int(sizes[0] if shortest else sizes[np.argmax(counts)])
         line = int(rows[firsts[int(np.argmax(steps == length)) + 1]])
         if length not in LENGTHS:
             distance = f"{length // 60} minutes" if length % 60 == 0 else f"{length} seconds"

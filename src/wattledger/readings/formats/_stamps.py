@@ -8,10 +8,9 @@ numbers is the month, whether the clock was changed in spring, is a matter of ev
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 
 import numpy as np
@@ -456,7 +455,7 @@ def instants_of(
     still = evidence.clock_stands_still(source, zone)
     if still:
         offset = min(min(change.before, change.after) for change in changes)
-        hours = f"UTC{offset // 3600:+03d}:{offset // 60 % 60:02d}"
+        hours = timezone(timedelta(seconds=offset))
         return Instants(wall - offset, exists, (f"{still}: all times are taken as {hours}, all year.",))
 
     exists &= ~evidence.skipped
@@ -464,24 +463,9 @@ def instants_of(
     bounds = np.array([change.high for change in changes], dtype=np.int64)
     offsets = np.array([base, *(change.after for change in changes)], dtype=np.int64)
     seconds = wall - offsets[np.searchsorted(bounds, wall, side="right")]
-    for change in evidence.doubled:
-        second = _second_pass(wall, column, change)
+    for change, second in evidence.second_passes:
         seconds[second] = wall[second] - change.after
     return Instants(seconds, exists, evidence.said(zone))
-
-
-def _second_pass(wall: NDArray[np.int64], column: Column, change: _Change) -> NDArray[np.int64]:
-    """The rows in the doubled hour that come the second time their label stands in the file."""
-    inside = np.flatnonzero((wall >= change.low) & (wall < change.high))
-    falling = int((np.diff(wall) < 0).sum()) * 2 > len(wall)
-    seen: Counter[tuple[int, int]] = Counter()
-    second: list[int] = []
-    for index in (inside[::-1] if falling else inside).tolist():
-        key = int(column.channels[index]), int(wall[index])
-        if seen[key] % 2:
-            second.append(index)
-        seen[key] += 1
-    return np.array(second, dtype=np.int64)
 
 
 class _Evidence:
@@ -491,47 +475,91 @@ class _Evidence:
         self, wall: NDArray[np.int64], column: Column, changes: list[_Change], length: int, *, ends: bool
     ) -> None:
         self.skipped = np.zeros(len(wall), dtype=np.bool_)
+        self.second_passes: list[tuple[_Change, NDArray[np.int64]]] = []
         self._filled: list[tuple[int, int]] = []
         self._heeded: list[tuple[int, int]] = []
-        self.doubled: list[_Change] = []
+        self._doubled: list[int] = []
         self._single: list[int] = []
+        self._wall, self._length = wall, length
+        self._in_time(column.channels, sum(not change.skips for change in changes))
         present = set(np.unique(wall).tolist())
         for change in changes:
+            if not change.skips:
+                self._look_for_second_pass(change)
+                continue
             # The label of an end may be the very moment that spring skips to; it says nothing.
-            inside = (wall > change.low if ends and change.skips else wall >= change.low) & (wall < change.high)
-            rows = np.flatnonzero(inside)
+            inside = (wall > change.low if ends else wall >= change.low) & (wall < change.high)
+            self.skipped |= inside
+            known = np.flatnonzero(inside & column.known)
             around = {change.low - length, change.low} & present and {change.high, change.high + length} & present
-            if change.skips:
-                self.skipped |= inside
-                known = rows[column.known[rows]]
-                if len(known):
-                    self._filled.append((int(column.lines[known[0]]), int(wall[known[0]])))
-                elif around:
-                    after = int(np.flatnonzero(wall >= change.high)[0])
-                    self._heeded.append((int(column.lines[after]), change.low))
-            elif len(rows):
-                if self._stands_twice(wall, column, change, length):
-                    self.doubled.append(change)
-                else:
-                    self._single.append(change.low)
+            if len(known):
+                self._filled.append((int(column.lines[known[0]]), int(wall[known[0]])))
+            elif around:
+                after = int(np.flatnonzero(wall >= change.high)[0])
+                self._heeded.append((int(column.lines[after]), change.low))
 
-    @staticmethod
-    def _stands_twice(wall: NDArray[np.int64], column: Column, change: _Change, length: int) -> bool:
-        """Whether labels of the doubled hour stand more often than the one before it, which a copied file has twice."""
-        rows = np.flatnonzero((wall >= change.low - length) & (wall < change.high))
-        labels = Counter(zip(column.channels[rows].tolist(), wall[rows].tolist(), strict=True))
-        usual = {channel: count for (channel, label), count in labels.items() if label < change.low}
-        return any(
-            count > max(1, usual.get(channel, 1)) for (channel, label), count in labels.items() if label >= change.low
-        )
+    def _in_time(self, channels: NDArray[np.int64], overlaps: int) -> None:
+        """Puts the rows of each channel in the order of time, as far as the file is written so."""
+        rows = np.arange(len(channels), dtype=np.int64)
+        rows = rows[np.argsort(channels, kind="stable")]
+        same = channels[rows][1:] == channels[rows][:-1]
+        steps = np.diff(self._wall[rows])[same]
+        if int((steps < 0).sum()) > int((steps > 0).sum()):
+            rows = rows[::-1]
+            same = same[::-1]
+        self._rows, self._channels = rows, channels[rows]
+        drops = (np.diff(self._wall[rows]) <= 0) & same
+        counts = np.bincount(self._channels[1:][drops], minlength=int(channels.max(initial=0)) + 1)
+        self._sorted_channels = counts <= overlaps
+
+    def _look_for_second_pass(self, change: _Change) -> None:
+        """Finds the rows that stand in the doubled hour when it comes again."""
+        labels = self._wall[self._rows]
+        near = (labels >= change.low - self._length) & (labels <= change.high)
+        rows, channels, labels = self._rows[near], self._channels[near], labels[near]
+        for channel in np.unique(channels).tolist():
+            mine = channels == channel
+            inside = mine & (labels >= change.low) & (labels < change.high)
+            if inside.any():
+                outside = labels[mine & ~inside]
+                second = self._second_pass(
+                    change, labels[inside], outside, ordered=bool(self._sorted_channels[channel])
+                )
+                if second is None:
+                    self._single.append(change.low)
+                else:
+                    self._doubled.append(change.low)
+                    self.second_passes.append((change, rows[inside][second]))
+
+    def _second_pass(
+        self, change: _Change, labels: NDArray[np.int64], outside: NDArray[np.int64], *, ordered: bool
+    ) -> NDArray[np.bool_] | None:
+        """Which of ``labels``, all in the doubled hour, come after it began again; ``None`` if it stands once.
+
+        ``outside`` are the labels next to the hour: a file that was copied has those twice as well.
+        """
+        _, counts = np.unique(labels, return_counts=True)
+        usual = int((outside < change.low).sum()) or 1
+        drops = np.flatnonzero(np.diff(labels) <= 0)
+        position = np.arange(len(labels))
+        if len(drops) == 1 and (ordered or counts.max() > usual):
+            after: NDArray[np.bool_] = position > drops[0]
+            return after
+        if counts.max() > usual:
+            # Neither in order nor in two passes: every second time a label stands it is the second hour's.
+            return np.array([np.count_nonzero(labels[:i] == labels[i]) % 2 == 1 for i in position])
+        begins_inside = not (outside < change.low).any() and bool((outside >= change.high).any())
+        if begins_inside and int(labels[-1]) + self._length == change.high:
+            return np.ones(len(labels), dtype=np.bool_)
+        return None
 
     def clock_stands_still(self, source: Source, zone: tzinfo) -> str | None:
         """Why the clock was not changed, if it was not; refuses a file that says both."""
         if not self._filled:
             return None
         line, moment = self._filled[0]
-        if self._heeded or self.doubled:
-            other = self._heeded[0][1] if self._heeded else self.doubled[0].low
+        if self._heeded or self._doubled:
+            other = self._heeded[0][1] if self._heeded else self._doubled[0]
             what = "is skipped" if self._heeded else "stands twice"
             raise source.refuse(
                 f"{_wall(moment)} does not exist in {zone}, yet {_wall(other)} {what} as that zone's clocks do",
@@ -543,15 +571,15 @@ class _Evidence:
     def said(self, zone: tzinfo) -> tuple[str, ...]:
         """How the clock changes were taken."""
         sentences: list[str] = []
-        if self.doubled:
+        if self._doubled:
             sentences.append(
-                f"Clock changes of {zone} are followed: of an hour that stands twice ({_wall(self.doubled[0].low)}) "
+                f"Clock changes of {zone} are followed: of an hour that stands twice ({_wall(self._doubled[0])}) "
                 "the first is summer time."
             )
         if self._single:
             sentences.append(
                 f"The hour that {zone} has twice stands once on {_wall(self._single[0])}; it was taken as the first, "
-                "so the second is missing."
+                "so the second is missing. If the meter's clock is never changed, give a zone that is not either."
             )
         return tuple(sentences)
 
