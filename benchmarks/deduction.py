@@ -22,6 +22,7 @@ from grid import MARCH, Grid
 
 from wattledger.kernel import IntervalSeries, epoch
 from wattledger.store import Store
+from wattledger.tariffs import load_tariff
 
 CONTRACTS = 200
 INTERVALS = 50
@@ -89,10 +90,8 @@ def peer(folder: Path) -> list[float]:
 
 
 def main() -> None:
-    import yaml  # noqa: PLC0415 - only the command needs it
-
-    file = Path(__file__).parents[1] / "src/wattledger/demo/tariffs/residential.yaml"
-    tariff = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file = Path(__file__).parents[1] / "src/wattledger/demo/tariffs/home-tou.yaml"
+    tariff = load_tariff(file).document
     with tempfile.TemporaryDirectory() as folder:
         mine, theirs = ours(Path(folder), tariff), peer(Path(folder))
     figures = {

@@ -1,15 +1,16 @@
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 from grid import APRIL, MARCH, Grid, intervals
 
 from wattledger import billing
-from wattledger.api import create_api
+from wattledger.api import create_api, serve
 from wattledger.app._system import System, openapi_document
 from wattledger.kernel import new_id
 from wattledger.worker import launch_jobs, stop_jobs
@@ -28,23 +29,35 @@ def system(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> System:
 
 
 @pytest.fixture
-def http(system: System) -> Iterator[TestClient]:
-    with TestClient(create_api(system.services())) as client:
+def http(system: System) -> Iterator[httpx.Client]:
+    """A client of the real server, on a port of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+    server = threading.Thread(
+        target=serve, args=(create_api(system.services()),), kwargs={"host": "127.0.0.1", "port": port, "stop": stop}
+    )
+    server.start()
+    transport = httpx.HTTPTransport(retries=10)  # until it listens
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=30) as client:
         yield client
+    stop.set()
+    server.join()
 
 
-def recharge(http: TestClient, amount: str, key: str, contract: str = "h0") -> tuple[int, dict[str, object]]:
+def recharge(http: httpx.Client, amount: str, key: str, contract: str = "h0") -> tuple[int, dict[str, object]]:
     answer = http.post(
         f"{V1}/contracts/{contract}/recharges", json={"amount": amount}, headers={"Idempotency-Key": key}
     )
     return answer.status_code, answer.json()
 
 
-def test_health(http: TestClient) -> None:
+def test_health(http: httpx.Client) -> None:
     assert http.get(f"{V1}/health").json()["status"] == "ok"
 
 
-def test_contracts_are_found_by_name_and_mode(http: TestClient) -> None:
+def test_contracts_are_found_by_name_and_mode(http: httpx.Client) -> None:
     everyone = http.get(f"{V1}/contracts").json()
     assert everyone["total"] == 3
     assert [one["id"] for one in http.get(f"{V1}/contracts", params={"q": "FAMILY H1"}).json()["items"]] == ["h1"]
@@ -52,7 +65,7 @@ def test_contracts_are_found_by_name_and_mode(http: TestClient) -> None:
     assert http.get(f"{V1}/contracts", params={"q": "100%"}).json()["total"] == 0
 
 
-def test_the_balance_follows_use_and_recharge(http: TestClient, grid: Grid) -> None:
+def test_the_balance_follows_use_and_recharge(http: httpx.Client, grid: Grid) -> None:
     grid.deliver("a", {"h0": intervals([1000, 1000])})
     balance = http.get(f"{V1}/contracts/h0/balance").json()
     assert (balance["available"], balance["state"]) == ("-1.10", "empty")
@@ -63,7 +76,7 @@ def test_the_balance_follows_use_and_recharge(http: TestClient, grid: Grid) -> N
     assert http.get(f"{V1}/contracts/h0/balance").json()["available"] == "18.90"
 
 
-def test_the_steps_of_a_recharge_go_with_the_light(http: TestClient, grid: Grid, system: System) -> None:
+def test_the_steps_of_a_recharge_go_with_the_light(http: httpx.Client, grid: Grid, system: System) -> None:
     grid.deliver("a", {"h0": intervals([1000])})
     system.worker.settle()
     grid.clock.advance(timedelta(hours=1))
@@ -103,7 +116,14 @@ def test_the_steps_of_a_recharge_go_with_the_light(http: TestClient, grid: Grid,
     ],
 )
 def test_what_cannot_be_is_a_problem_document(
-    http: TestClient, grid: Grid, method: str, path: str, body: object, headers: dict[str, str], status: int, slug: str
+    http: httpx.Client,
+    grid: Grid,
+    method: str,
+    path: str,
+    body: object,
+    headers: dict[str, str],
+    status: int,
+    slug: str,
 ) -> None:
     grid.deliver("a", {"h0": intervals([1000])})
     answer = http.request(method, V1 + path, json=body, headers=headers)
@@ -115,14 +135,14 @@ def test_what_cannot_be_is_a_problem_document(
     assert problem["status"] == status
 
 
-def test_a_key_used_for_another_amount_is_a_conflict(http: TestClient, grid: Grid) -> None:
+def test_a_key_used_for_another_amount_is_a_conflict(http: httpx.Client, grid: Grid) -> None:
     grid.deliver("a", {"h0": intervals([1000])})
     recharge(http, "20.00", "k")
     status, problem = recharge(http, "21.00", "k")
     assert (status, str(problem["type"]).rpartition("/")[2]) == (409, "idempotency-key-reused")
 
 
-def test_ten_requests_with_one_key_at_once_credit_once(http: TestClient, grid: Grid) -> None:
+def test_ten_requests_with_one_key_at_once_credit_once(http: httpx.Client, grid: Grid) -> None:
     grid.deliver("a", {"h0": intervals([1000])})
     answers: list[tuple[int, dict[str, object]]] = []
     threads = [threading.Thread(target=lambda: answers.append(recharge(http, "20.00", "k"))) for _ in range(10)]
@@ -134,7 +154,7 @@ def test_ten_requests_with_one_key_at_once_credit_once(http: TestClient, grid: G
     assert grid.wallet("h0").ledger_balance.text == "19.40"
 
 
-def test_usage_shows_every_interval_and_what_is_missing(http: TestClient, grid: Grid) -> None:
+def test_usage_shows_every_interval_and_what_is_missing(http: httpx.Client, grid: Grid) -> None:
     grid.deliver("a", {"h0": intervals([1000, 500])})
     grid.clock.advance(timedelta(hours=1))
     usage = http.get(f"{V1}/contracts/h0/usage", params={"start": MARCH.isoformat()}).json()
@@ -143,7 +163,7 @@ def test_usage_shows_every_interval_and_what_is_missing(http: TestClient, grid: 
     assert sum(float(one["cost"]) for one in usage["by_period"]) == pytest.approx(0.75)
 
 
-def test_home_of_a_prepaid_and_a_billed_customer(http: TestClient, grid: Grid) -> None:
+def test_home_of_a_prepaid_and_a_billed_customer(http: httpx.Client, grid: Grid) -> None:
     for day in range(5):
         start = MARCH + timedelta(days=day)
         grid.deliver(f"d{day}", {name: intervals([250] * 96, start=start) for name in ("h0", "h2")})
@@ -165,7 +185,7 @@ def test_home_of_a_prepaid_and_a_billed_customer(http: TestClient, grid: Grid) -
     assert len(billed["today"]["intervals"]) == 48
 
 
-def test_overview_counts_what_is_there(http: TestClient, grid: Grid, system: System) -> None:
+def test_overview_counts_what_is_there(http: httpx.Client, grid: Grid, system: System) -> None:
     grid.deliver("a", {"h0": intervals([1000, 1000]), "h1": intervals([0, 0]), "h2": intervals([7])})
     grid.recharge("h1", "100")
     grid.clock.advance(timedelta(minutes=30))
@@ -180,7 +200,7 @@ def test_overview_counts_what_is_there(http: TestClient, grid: Grid, system: Sys
     assert overview["supply"] == {"on": 3, "off": 0, "disconnecting": 0, "reconnecting": 0}
 
 
-def test_a_bill_run_over_http(http: TestClient, grid: Grid, system: System) -> None:
+def test_a_bill_run_over_http(http: httpx.Client, grid: Grid, system: System) -> None:
     full = intervals([250] * (31 * 96))
     grid.deliver("a", {"h0": full, "h1": full, "h2": full})
     grid.clock.move_to(APRIL)

@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from grid import APRIL, MARCH, Grid, intervals
+from grid import APRIL, FLAT, MARCH, Grid, intervals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,16 +12,6 @@ from wattledger.kernel import IntervalSeries, Money, Period
 from wattledger.store import recent_facts
 
 _runs = itertools.count()
-TIERED_TOU: dict[str, Any] = {
-    "id": "tiered",
-    "version": "1",
-    "name": "Tiered time of use",
-    "currency": "CNY",
-    "zone": "Asia/Shanghai",
-    "periods": {"peak": [{"days": "all", "from": "08:00", "to": "22:00"}], "valley": "otherwise"},
-    "charges": [],
-}
-
 
 def cny(text: str) -> Money:
     return Money.of(text, "CNY")
@@ -122,8 +112,7 @@ def test_standing_charges_accrue_and_are_posted_daily_without_any_reading(home: 
 
 def test_a_tariff_changed_in_mid_month_prices_each_part_with_its_own_version(home: Grid) -> None:
     home.deliver("a", {"h0": intervals([1000] * 96 * 2)})
-    dear = {**dict(__import__("grid").FLAT), "version": "2"}
-    dear["charges"] = [{"energy": {"name": "energy", "price": "1.5"}}]
+    dear = {**FLAT, "version": "2", "charges": [{"name": "energy", "kind": "energy", "price": "1.5"}]}
     home.publish(dear, valid_from=MARCH + timedelta(days=1))
     home.deliver("b", {"h0": intervals([0], start=MARCH + timedelta(days=2))})
     assert home.wallet("h0").accrued == cny("0.10") + cny("48.00") + cny("144.00")

@@ -27,8 +27,8 @@ FLAT: Mapping[str, object] = {
     "currency": "CNY",
     "zone": ZONE,
     "charges": [
-        {"energy": {"name": "energy", "price": "0.5"}},
-        {"fixed": {"name": "standing charge", "amount": "0.10", "per": "day"}},
+        {"name": "energy", "kind": "energy", "price": "0.5"},
+        {"name": "standing charge", "kind": "fixed", "price": "0.10", "per": "day"},
     ],
 }
 

@@ -57,4 +57,24 @@ def tou_tariff() -> dict[str, Any]:
         "name": "Time of use with tiers",
         "currency": "CNY",
         "zone": ZONE,
+        "seasons": {"cool": "10-01 to 03-30", "warm": "03-31 to 09-30"},
+        "periods": {"peak": {"times": "08:00-22:00"}, "valley": "otherwise"},
+        "charges": [
+            {
+                "name": "energy",
+                "kind": "energy",
+                "tiers": {
+                    "counter": "all_periods",
+                    "basis": "month",
+                    "allocation": "chronological",
+                    "limits": ["50.5", "200"],
+                    "proration": "none",
+                },
+                "price": {
+                    "cool": {"peak": ["0.5683", "0.6183", "0.8683"], "valley": ["0.2883", "0.3383", "0.5883"]},
+                    "warm": {"peak": ["0.7", "0.8", "0.9"], "valley": ["0.3", "0.4", "0.5"]},
+                },
+            },
+            {"name": "standing charge", "kind": "fixed", "price": "7.77", "per": "month"},
+        ],
     }

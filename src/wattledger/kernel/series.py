@@ -101,7 +101,18 @@ class IntervalSeries:
 
     def within(self, period: Period) -> Self:
         """The intervals that start within ``period`` (views, not copies)."""
-        first, last = np.searchsorted(self.starts, (epoch(period.start), epoch(period.end)))
-        return type(self)(
-            self.starts[first:last], self.values[first:last], self.qualities[first:last], self.seconds, self.decimals
-        )
+        first, last = self.starts.searchsorted((epoch(period.start), epoch(period.end)))
+        return self if last - first == len(self.starts) else self.picked(slice(first, last))
+
+    def picked(self, which: slice | NDArray[np.bool_]) -> Self:
+        """The intervals that ``which`` (a slice, or a mask) picks; in order as they are, they are not checked anew."""
+        part = object.__new__(type(self))
+        for name, value in (
+            ("starts", self.starts[which]),
+            ("values", self.values[which]),
+            ("qualities", self.qualities[which]),
+            ("seconds", self.seconds),
+            ("decimals", self.decimals),
+        ):
+            object.__setattr__(part, name, value)
+        return part

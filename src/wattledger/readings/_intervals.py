@@ -156,7 +156,7 @@ def ingest(tx: Transaction, *, batch: IntervalBatch, now: datetime) -> Receipt:
         held.wh[slots] = part.values
         held.quality[slots] = part.qualities
         touched.add(key)
-        changed[key[:2]].append((_picked(part, ~same), bool(len(replaced))))
+        changed[key[:2]].append((part.picked(~same), bool(len(replaced))))
 
     _write_days(tx, {key: days[key] for key in touched})
     if revisions:
@@ -230,13 +230,7 @@ def _by_day(series: IntervalSeries) -> list[tuple[int, IntervalSeries]]:
         return []
     days = series.starts // _DAY
     cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
-    return [(int(days[a]), _picked(series, slice(a, b))) for a, b in pairwise(cuts)]
-
-
-def _picked(series: IntervalSeries, which: slice | NDArray[np.bool_]) -> IntervalSeries:
-    return IntervalSeries(
-        series.starts[which], series.values[which], series.qualities[which], series.seconds, series.decimals
-    )
+    return [(int(days[a]), series.picked(slice(a, b))) for a, b in pairwise(cuts)]
 
 
 def _joined(parts: Sequence[IntervalSeries]) -> IntervalSeries:
@@ -347,7 +341,7 @@ def _series_of_rows(rows: Sequence[Row]) -> IntervalSeries:
     wh = np.frombuffer(b"".join(row.wh for row in rows), dtype="<i4").astype(np.int64)
     quality = np.frombuffer(b"".join(row.quality for row in rows), dtype=np.uint8)
     known = quality != Quality.MISSING
-    return IntervalSeries(starts[known], wh[known], quality[known], seconds)
+    return IntervalSeries(starts, wh, quality, seconds).picked(known)
 
 
 @dataclass(frozen=True, slots=True)
