@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -46,7 +47,7 @@ def http(system: System) -> Iterator[httpx.Client]:
     server.join()
 
 
-def recharge(http: httpx.Client, amount: str, key: str, contract: str = "h0") -> tuple[int, dict[str, object]]:
+def recharge(http: httpx.Client, amount: str, key: str, contract: str = "h0") -> tuple[int, dict[str, Any]]:
     answer = http.post(
         f"{V1}/contracts/{contract}/recharges", json={"amount": amount}, headers={"Idempotency-Key": key}
     )
@@ -91,6 +92,15 @@ def test_the_steps_of_a_recharge_go_with_the_light(http: httpx.Client, grid: Gri
     assert [step["state"] for step in done["steps"]] == ["done"] * 4
     assert done["complete"] is True
     assert http.get(f"{V1}/contracts/h0/home").json()["supply"]["state"] == "on"
+
+
+def test_a_recharge_that_does_not_cover_the_debt_says_so(http: httpx.Client, grid: Grid, system: System) -> None:
+    grid.deliver("a", {"h0": intervals([1000])})
+    system.worker.settle()
+    grid.clock.advance(timedelta(hours=1))
+    system.worker.settle()
+    _, done = recharge(http, "0.30", "k")
+    assert [step["state"] for step in done["steps"]] == ["done", "done", "not_enough", "not_enough"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +154,7 @@ def test_a_key_used_for_another_amount_is_a_conflict(http: httpx.Client, grid: G
 
 def test_ten_requests_with_one_key_at_once_credit_once(http: httpx.Client, grid: Grid) -> None:
     grid.deliver("a", {"h0": intervals([1000])})
-    answers: list[tuple[int, dict[str, object]]] = []
+    answers: list[tuple[int, dict[str, Any]]] = []
     threads = [threading.Thread(target=lambda: answers.append(recharge(http, "20.00", "k"))) for _ in range(10)]
     for thread in threads:
         thread.start()

@@ -11,6 +11,7 @@ import wattledger.app._system  # noqa: F401 - every room declares its tables
 from wattledger.kernel import ManualClock
 from wattledger.store import (
     Fact,
+    Handlers,
     Store,
     StoreUnreachable,
     Transaction,
@@ -57,7 +58,7 @@ def test_a_fact_comes_back_as_it_was_and_is_told_once(store: Store) -> None:
     told: list[LampLit] = []
     with store.write() as tx:
         tx.emit(fact)
-    handlers = {LampLit: (lambda _tx, f: told.append(f),)}
+    handlers: Handlers = {LampLit: (lambda _tx, f: told.append(f),)}
     assert dispatch_outbox(store, handlers=handlers, now=NOW) == 1
     assert dispatch_outbox(store, handlers=handlers, now=NOW) == 0
     assert told == [LampLit(at=NOW, contract_id="c", room="hall", watts=5)]
@@ -76,7 +77,7 @@ def test_a_handler_that_fails_leaves_no_trace_and_is_tried_again_later(store: St
     with store.write() as tx:
         tx.emit(LampLit(at=NOW, room="hall", watts=1))
         tx.emit(Fact(at=NOW, contract_id="behind"))
-    handlers = {LampLit: (fails_once,)}
+    handlers: Handlers = {LampLit: (fails_once,)}
     assert dispatch_outbox(store, handlers=handlers, now=clock.now()) == 1  # the one behind goes on
     with store.read() as tx:
         assert undelivered(tx) == 1
@@ -93,7 +94,7 @@ def test_two_dispatchers_at_once_tell_every_fact_once(store: Store) -> None:
     with store.write() as tx:
         for number in range(30):
             tx.emit(LampLit(at=NOW, room="hall", watts=number))
-    handlers = {LampLit: (lambda _tx, f: told.append(f.watts),)}
+    handlers: Handlers = {LampLit: (lambda _tx, f: told.append(f.watts),)}
     threads = [
         threading.Thread(target=dispatch_outbox, args=(store,), kwargs={"handlers": handlers, "now": NOW})
         for _ in range(3)

@@ -118,15 +118,12 @@ def _meter_steps(tx: Transaction, recharge: prepay.Recharge) -> list[RechargeSte
     # No command yet: either the supply was on all the time, or the recharge's fact has not been told yet.
     contract = registry.contract(tx, contract_id=recharge.contract_id, at=recharge.created_at)
     supply = control.supply_of(tx, service_point_id=contract.service_point_id)
-    if supply.state == "on" or recharge.balance_after.micro <= 0:
-        return [
-            RechargeStep(step="sent_to_meter", state="not_needed", at=None),
-            RechargeStep(step="supply_on", state="not_needed", at=None),
-        ]
-    return [
-        RechargeStep(step="sent_to_meter", state="pending", at=None),
-        RechargeStep(step="supply_on", state="pending", at=None),
-    ]
+    state: m.StepState = "pending"
+    if supply.state == "on":
+        state = "not_needed"
+    elif recharge.balance_after.micro <= 0:
+        state = "not_enough"
+    return [RechargeStep(step=step, state=state, at=None) for step in ("sent_to_meter", "supply_on")]
 
 
 def bill_view(bill: billing.Bill) -> m.BillView:

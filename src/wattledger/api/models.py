@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PaymentMode = Literal["prepay", "postpay"]
 SupplyState = Literal["on", "off", "disconnecting", "reconnecting"]
-StepState = Literal["done", "pending", "not_needed"]
+StepState = Literal["done", "pending", "not_needed", "not_enough"]
 BalanceState = Literal["ok", "low", "empty"]
 
 _DECIMAL = r"^-?\d+(\.\d+)?$"
@@ -163,7 +163,10 @@ class NoticeView(Model):
 
 
 class RechargeStep(Model):
-    """One step on money's way to the light: paid, credited, sent_to_meter, supply_on."""
+    """One step on money's way to the light: paid, credited, sent_to_meter, supply_on.
+
+    ``not_needed``: the supply was on. ``not_enough``: it stays off, more is owed than was paid.
+    """
 
     step: Literal["paid", "credited", "sent_to_meter", "supply_on"]
     state: StepState

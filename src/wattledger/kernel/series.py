@@ -104,8 +104,8 @@ class IntervalSeries:
         first, last = self.starts.searchsorted((epoch(period.start), epoch(period.end)))
         return self if last - first == len(self.starts) else self.picked(slice(first, last))
 
-    def picked(self, which: slice | NDArray[np.bool_]) -> Self:
-        """The intervals that ``which`` (a slice, or a mask) picks; in order as they are, they are not checked anew."""
+    def picked(self, which: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        """The intervals that ``which`` (a slice, a mask, ascending indexes) picks; being in order, not checked anew."""
         part = object.__new__(type(self))
         for name, value in (
             ("starts", self.starts[which]),

@@ -20,10 +20,20 @@ _WORDING: dict[str, dict[str, str]] = {
         "en": "Your electricity balance is {available} {currency}. Recharge soon so that the light stays on.",
         "zh": "您的电费余额为 {available} {currency}，请及时充值，以免停电。",
     },
+    "low_balance_tomorrow": {
+        "en": "Your electricity balance is {available} {currency}, about one more day at your usual use. "
+        "Recharge soon so that the light stays on.",
+        "zh": "您的电费余额为 {available} {currency}，按平时用量约可用 1 天，请及时充值，以免停电。",
+    },
     "low_balance_days": {
-        "en": "Your electricity balance is {available} {currency}, about {days} day(s) at your usual use. "
+        "en": "Your electricity balance is {available} {currency}, about {days} more days at your usual use. "
         "Recharge soon so that the light stays on.",
         "zh": "您的电费余额为 {available} {currency}，按平时用量约可用 {days} 天，请及时充值，以免停电。",
+    },
+    "low_balance_today": {
+        "en": "Your electricity balance is {available} {currency}, less than a day at your usual use. "
+        "Recharge now so that the light stays on.",
+        "zh": "您的电费余额为 {available} {currency}，按平时用量不足一天，请尽快充值，以免停电。",
     },
     "cut_off_warning": {
         "en": "Your electricity balance is used up ({available} {currency}). "

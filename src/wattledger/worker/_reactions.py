@@ -47,10 +47,11 @@ def _money(micro: int, currency: str) -> str:
 
 def _tell_low_balance(tx: Transaction, fact: prepay.BalanceLow) -> None:
     days = fact.days_left
+    kinds = {None: "low_balance", 0: "low_balance_today", 1: "low_balance_tomorrow"}
     notices.notify(
         tx,
         contract_id=_contract(fact.contract_id),
-        kind="low_balance" if days is None else "low_balance_days",
+        kind=kinds.get(days, "low_balance_days"),
         values={
             "available": _money(fact.available_micro, fact.currency),
             "currency": fact.currency,
