@@ -13,6 +13,7 @@ from wattledger.store import recent_facts
 
 _runs = itertools.count()
 
+
 def cny(text: str) -> Money:
     return Money.of(text, "CNY")
 
