@@ -26,6 +26,7 @@ from psycopg import sql
 from wattledger.store import Store
 
 pytest_plugins = ["room_fixtures"]
+collect_ignore = ["support"]  # not tests; some are programs that tests start
 
 # A deadline is a wall-clock assertion in disguise.
 settings.register_profile("wattledger", deadline=None)
