@@ -63,7 +63,7 @@ class CalendarClauses:
         patterns = self._periods(fields.get("periods"), kinds, day_types)
         reached = sorted({(key[0], period) for key, pattern in patterns.items() for _, period in pattern})
         for number, name in enumerate(self.period_names):
-            if patterns and all(period != number for _, period in reached):
+            if patterns and not faults.found and all(period != number for _, period in reached):
                 faults.add(f"periods.{name}", f"no minute of the year is {name}")
         index = {pair: cell for cell, pair in enumerate(reached)}
         self.cells = tuple(Cell(self.season_names[season], self.period_names[period]) for season, period in reached)
@@ -320,9 +320,12 @@ def _proven_patterns(
                 cause = _covering([periods[p] for p in having], "period", f"{_clock(first)}-{_clock(last)}")
                 wrong.setdefault((season, cause), []).append(kind)
         patterns[season, *kind] = tuple(pattern)
+    alike: dict[str, list[int]] = {}
     for (season, cause), kinds in wrong.items():
-        name = seasons[season]
-        faults.add("periods", f"{cause} on {_days_text(kinds)}{f' in {name}' if name is not None else ''}")
+        alike.setdefault(f"{cause} on {_days_text(kinds)}", []).append(season)
+    for fault, where in alike.items():
+        everywhere = len(where) == len(seasons)
+        faults.add("periods", fault if everywhere else f"{fault} in {', '.join(str(seasons[n]) for n in where)}")
     return patterns
 
 
