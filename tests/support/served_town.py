@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -77,3 +78,10 @@ def _day(number: int, *, day: int) -> IntervalSeries:
 def _until_seven(day: IntervalSeries) -> IntervalSeries:
     """The day up to 19:00, without one quarter-hour that is missing."""
     return day.picked(np.r_[0:50, 51:76])
+
+
+if __name__ == "__main__":
+    with served_town(Path(sys.argv[1])) as address:
+        sys.stdout.write(address + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()  # until whoever started us lets go
