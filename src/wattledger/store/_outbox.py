@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _BACK_OFF_MAX = timedelta(minutes=5)
+_TOGETHER_MAX = 50  # facts in one transaction: a commit costs more than most handlers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,9 @@ class RecordedFact:
     data: Mapping[str, Any]
 
 
-Handlers = Mapping[type[Fact], tuple[Callable[["Transaction", Any], None], ...]]
+_Calls = tuple[Callable[["Transaction", Any], None], ...]
+Handlers = Mapping[type[Fact], _Calls]
+_ByKind = Mapping[str, tuple[type[Fact], _Calls]]
 
 
 def append_fact(connection: sa.Connection, fact: Fact) -> None:
@@ -58,7 +61,7 @@ def append_fact(connection: sa.Connection, fact: Fact) -> None:
 
 
 def dispatch_outbox(store: Store, *, handlers: Handlers, now: datetime, limit: int = 500) -> int:
-    """Tell each undelivered fact to its handlers, in order, each in a transaction of its own; returns how many.
+    """Tell each undelivered fact to its handlers, in order; returns how many.
 
     The handlers' effects and the mark that the fact is delivered commit together: a fact takes effect exactly once,
     whatever is killed when. A handler that fails is tried again later with growing patience, and the facts behind it
@@ -66,30 +69,50 @@ def dispatch_outbox(store: Store, *, handlers: Handlers, now: datetime, limit: i
     """
     by_kind = {kind.__name__: (kind, calls) for kind, calls in handlers.items()}
     with store.read() as tx:
-        due = tx.rows(
-            sa.select(outbox.c.seq)
-            .where(outbox.c.delivered.is_(False), sa.or_(outbox.c.retry_at.is_(None), outbox.c.retry_at <= now))
-            .order_by(outbox.c.seq)
-            .limit(limit)
-        )
+        due = [
+            row.seq
+            for row in tx.rows(
+                sa.select(outbox.c.seq)
+                .where(outbox.c.delivered.is_(False), sa.or_(outbox.c.retry_at.is_(None), outbox.c.retry_at <= now))
+                .order_by(outbox.c.seq)
+                .limit(limit)
+            )
+        ]
     delivered = 0
-    for (seq,) in due:
+    for start in range(0, len(due), _TOGETHER_MAX):
+        together = due[start : start + _TOGETHER_MAX]
         try:
-            with store.write() as tx:
-                row = tx.execute(
-                    tx.locked(sa.select(outbox).where(outbox.c.seq == seq, outbox.c.delivered.is_(False)))
-                ).one_or_none()
-                if row is None:
-                    continue  # another process was faster
-                kind, calls = by_kind.get(row.kind, (Fact, ()))
-                for call in calls:
-                    call(tx, kind.from_recorded(_recorded(row)))
-                tx.execute(outbox.update().where(outbox.c.seq == seq).values(delivered=True, error=None))
-            delivered += 1
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the facts behind it go on
-            _log.exception("fact %s could not be delivered", seq)
-            _postpone(store, seq=seq, now=now, error=error)
+            delivered += _tell(store, together, by_kind)
+        except Exception:  # noqa: BLE001 - one of them failed and undid them all: each for itself, then
+            delivered += sum(_tell_alone(store, seq, by_kind, now) for seq in together)
     return delivered
+
+
+def _tell(store: Store, seqs: Sequence[int], by_kind: _ByKind) -> int:
+    """Tell these facts in one transaction; returns how many no other process had told meanwhile."""
+    with store.write() as tx:
+        rows = tx.rows(
+            tx.locked(
+                sa.select(outbox).where(outbox.c.seq.in_(seqs), outbox.c.delivered.is_(False)).order_by(outbox.c.seq)
+            )
+        )
+        for row in rows:
+            kind, calls = by_kind.get(row.kind, (Fact, ()))
+            for call in calls:
+                call(tx, kind.from_recorded(_recorded(row)))
+        tx.execute(
+            outbox.update().where(outbox.c.seq.in_([row.seq for row in rows])).values(delivered=True, error=None)
+        )
+    return len(rows)
+
+
+def _tell_alone(store: Store, seq: int, by_kind: _ByKind, now: datetime) -> int:
+    try:
+        return _tell(store, [seq], by_kind)
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises, the facts behind it go on
+        _log.exception("fact %s could not be delivered", seq)
+        _postpone(store, seq=seq, now=now, error=error)
+        return 0
 
 
 def _postpone(store: Store, *, seq: int, now: datetime, error: Exception) -> None:
