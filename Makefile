@@ -66,7 +66,7 @@ wheel: ## build the wheel, pages included, into dist/
 
 openapi: ## write web/openapi.json anew from the API
 	@scripts/prepare runtime
-	@$(BIN)/wattledger openapi > web/openapi.json.new && mv web/openapi.json.new web/openapi.json
+	@$(BIN)/wattledger openapi > .stamps/openapi.json && mv .stamps/openapi.json web/openapi.json
 
 lock: ## compile the lock files anew from pyproject.toml
 	@scripts/lock $(ARGS)
