@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -53,7 +53,8 @@ from wattledger.readings.formats._stamps import (
 )
 
 _DELIMITERS = (";", "\t", "|", ",")
-_SAMPLE_ROWS = 60
+_SAMPLE_LINES, _SAMPLE_ROWS = 240, 60
+_MOST_COLUMNS = 2000
 _FEWEST_SLOTS = 24
 _LONGEST_RUN = 8
 _GRID = 900
@@ -90,7 +91,7 @@ def read_csv(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
     delimiter = _delimiter(source, lines)
     table, unfolded = _cut(source, lines, delimiter)
     try:
-        layout = layout_of(table.rows[:_SAMPLE_ROWS])
+        layout = layout_of(table.sample())
     except NoLayout as error:
         line = table.lines[min(error.row, len(table.lines) - 1)]
         raise source.refuse(error.cause, line=line, remedy=error.remedy) from error
@@ -105,26 +106,27 @@ def read_csv(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The rows of a file that hold something, their cells stripped, and the line each ends on."""
+    """The rows of a file that hold something, and the line each ends on."""
 
     rows: list[list[str]]
     lines: list[int]
 
     def column(self, index: int) -> list[str]:
-        """The cells of a column; what a short row does not have is empty."""
-        return [row[index] if index < len(row) else "" for row in self.rows]
+        """The cells of a column, stripped; what a short row does not have is empty."""
+        return [row[index].strip() if index < len(row) else "" for row in self.rows]
+
+    def sample(self) -> list[list[str]]:
+        """The first rows, their cells stripped: enough to see what the columns are."""
+        return [[cell.strip() for cell in row] for row in self.rows[:_SAMPLE_ROWS]]
 
 
 def _delimiter(source: Source, lines: list[str]) -> str:
     """The delimiter by which the first lines are a table of readings; if none, the one that cuts most."""
-    filled = [number for number, line in enumerate(lines, 1) if line.strip()]
-    if not filled:
-        raise source.refuse("the file is empty", line=1)
-    sample = lines[: filled[:_SAMPLE_ROWS][-1]]
+    sample = lines[:_SAMPLE_LINES]
     widest, width = ",", 1
     for delimiter in _DELIMITERS:
         try:
-            rows = _cut(source, sample, delimiter)[0].rows
+            rows = _cut(source, sample, delimiter)[0].sample()
         except ReadingsFileRefused:
             continue
         try:
@@ -143,10 +145,12 @@ def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[_Table, 
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                table.rows.append(cells)
+            # Strings of nothing but spaces are rare: the cheap question first, for it is asked of every row.
+            if any(row) and any(map(str.strip, row)):
+                table.rows.append(row)
                 table.lines.append(reader.line_num)
+                if len(row) > _MOST_COLUMNS:
+                    raise source.refuse(f"the row has {len(row):,} cells", line=reader.line_num)
     except csv.Error as error:
         raise source.refuse(f"the line is not a row of a table ({error})", line=reader.line_num) from error
     if not table.rows:
@@ -156,14 +160,12 @@ def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[_Table, 
 
 def _unfolded(source: Source, table: _Table) -> tuple[_Table, str | None]:
     """A table with a column per time of day as one with a row per interval; any other as it is."""
-    header = next(
-        (i for i, row in enumerate(table.rows[:_SAMPLE_ROWS]) if sum(map(looks_timed, row)) >= _FEWEST_SLOTS), None
-    )
+    header = next((i for i, row in enumerate(table.sample()) if sum(map(looks_timed, row)) >= _FEWEST_SLOTS), None)
     if header is None:
         return table, None
-    names = table.rows[header]
+    names = [name.strip() for name in table.rows[header]]
     slots = [index for index, name in enumerate(names) if looks_timed(name)]
-    others = [index for index in range(len(names)) if index not in slots]
+    others = [index for index, name in enumerate(names) if not looks_timed(name)]
     labels = [names[index] for index in slots]
     # 00:30 to 00:00: the labels are the ends of the intervals, and the last one is the midnight after.
     ends = labels[-1].partition("-")[0].strip() in {"00:00", "0:00", "24:00", "00:00:00", "0000", "2400"}
@@ -172,7 +174,7 @@ def _unfolded(source: Source, table: _Table) -> tuple[_Table, str | None]:
     rows = [[*(names[index] for index in others), "end time" if ends else "time", "value"]]
     lines = [table.lines[header]]
     for row, line in zip(table.rows[header + 1 :], table.lines[header + 1 :], strict=True):
-        if any(row[len(names) :]):
+        if any(map(str.strip, row[len(names) :])):
             raise source.refuse(f"the row has {len(row)} cells and the table {len(names)} columns", line=line)
         cells = row + [""] * (len(names) - len(row))
         shared = [cells[index] for index in others]
@@ -185,7 +187,7 @@ def _unfolded(source: Source, table: _Table) -> tuple[_Table, str | None]:
 def _check_widths(source: Source, table: _Table, layout: Layout) -> None:
     needed, width = layout.needed, layout.width
     for row, line in zip(table.rows, table.lines, strict=True):
-        if len(row) <= needed or (len(row) > width and any(row[width:])):
+        if len(row) <= needed or (len(row) > width and any(map(str.strip, row[width:]))):
             raise source.refuse(
                 f"the row has {len(row)} cells and the table {width} columns",
                 line=line,
@@ -290,11 +292,13 @@ class _Reader:
     def _groups(self, stamps: Stamps) -> list[_Group]:
         layout, table = self._layout, self._table
         count = len(table.rows)
-        points = table.column(layout.point) if layout.point is not None else [""] * count
-        registers = self._registers or [""] * count
-        rows: dict[tuple[str, str], list[int]] = {}
-        for index, key in enumerate(zip(points, registers, strict=True)):
-            rows.setdefault(key, []).append(index)
+        rows: dict[tuple[str, str], Sequence[int]] = {("", ""): range(count)}
+        if layout.point is not None or self._registers:
+            points = table.column(layout.point) if layout.point is not None else [""] * count
+            found: dict[tuple[str, str], list[int]] = defaultdict(list)
+            for index, key in enumerate(zip(points, self._registers or [""] * count, strict=True)):
+                found[key].append(index)
+            rows = dict(found)
         groups = []
         for (point, register), indices in rows.items():
             chosen = np.array(indices, dtype=np.int64)

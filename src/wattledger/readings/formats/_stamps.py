@@ -224,13 +224,14 @@ def full_stamps(texts: Sequence[str]) -> Stamps:
     if texts and _DIGITS.fullmatch(texts[0]) and _counted(texts[0]) is not None:
         return _epoch_stamps(texts)
     column = _Column()
-    days, times = column.days, column.times
+    days, times, day_of, time_of = column.days, column.times, column.day_of, column.time_of
     for index, text in enumerate(texts):
         # Most stamps are ten characters of date and a tail that repeats every day: two look-ups.
         day, time = days.get(text[:10]), times.get(text[10:])
         if day is None or time is None:
             day, time = column.read(index, text)
-        column.add(day, time)
+        day_of.append(day)
+        time_of.append(time)
     return column.decided()
 
 
@@ -243,7 +244,8 @@ def split_stamps(dates: Sequence[str], times: Sequence[str]) -> Stamps:
             day = column.days[day_text] = column.day(index, day_text)
         if time is None:
             time = column.times[time_text] = column.time(index, time_text, _clock(time_text))
-        column.add(day, time)
+        column.day_of.append(day)
+        column.time_of.append(time)
     return column.decided()
 
 
@@ -267,13 +269,8 @@ class _Column:
         self._odd_times: dict[str, int] = {}
         self._dates: list[tuple[_Date, str, int]] = []
         self._clocks: list[_Time] = []
-        self._day_of: list[int] = []
-        self._time_of: list[int] = []
-
-    def add(self, day: int, time: int) -> None:
-        """The next row has the day and the time of these numbers."""
-        self._day_of.append(day)
-        self._time_of.append(time)
+        self.day_of: list[int] = []
+        self.time_of: list[int] = []
 
     def day(self, index: int, text: str) -> int:
         """The number of the date ``text``, new."""
@@ -310,7 +307,7 @@ class _Column:
         """All rows, once day and month are told apart."""
         numbers, said = _decided_days(self._dates)
         offsets = [time.offset for time in self._clocks]
-        times = np.array(self._time_of, dtype=np.int64)
+        times = np.array(self.time_of, dtype=np.int64)
         if len({offset is None for offset in offsets}) > 1:
             naive = np.array([offset is None for offset in offsets])[times]
             odd = int(np.flatnonzero(naive != naive[0])[0])
@@ -320,7 +317,7 @@ class _Column:
                 if naive[odd]
                 else "this time has an offset from UTC and those before it have none",
             )
-        seconds = np.array(numbers, dtype=np.int64)[np.array(self._day_of, dtype=np.int64)] * DAY
+        seconds = np.array(numbers, dtype=np.int64)[np.array(self.day_of, dtype=np.int64)] * DAY
         seconds += np.array([time.seconds for time in self._clocks], dtype=np.int64)[times]
         if offsets and offsets[0] is not None:
             return Stamps(seconds - np.array(offsets, dtype=np.int64)[times], instants=True, said=said)
