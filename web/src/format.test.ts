@@ -36,6 +36,12 @@ describe("money", () => {
     expect(parts.filter((part) => part.kind === "whole").map((part) => part.text)).toEqual(["1", ",", "234"]);
   });
 
+  it("leaves out cents that are none where an amount is a choice", () => {
+    expect(en.roundMoney("1425", "CNY")).toBe("¥1,425");
+    expect(en.roundMoney("50.00", "CNY")).toBe("¥50");
+    expect(en.roundMoney("50.05", "CNY")).toBe("¥50.05");
+  });
+
   it("shows what it cannot read as it came", () => {
     expect(en.money("n/a", "CNY")).toBe("n/a");
   });

@@ -21,6 +21,8 @@ export interface AmountPart {
 export interface Formats {
   money(amount: string, currency: string): string;
   moneyParts(amount: string, currency: string): AmountPart[];
+  /** Without cents where there are none: for choices, not for sums. */
+  roundMoney(amount: string, currency: string): string;
   price(amount: string, currency: string): string;
   count(n: number): string;
   quantity(value: string, unit: "kWh" | "kW"): string;
@@ -98,6 +100,16 @@ function make(locale: string): Formats {
                 : "whole",
           text: value,
         }));
+    },
+    roundMoney: (amount, currency) => {
+      const { amount: whole } = /^(?<amount>-?\d+)(\.0*)?$/.exec(amount)?.groups ?? {};
+      if (whole === undefined || !isDecimal(whole)) return formats.money(amount, currency);
+      return number({
+        style: "currency",
+        currency,
+        currencyDisplay: "narrowSymbol",
+        maximumFractionDigits: 0,
+      }).format(whole);
     },
     price: (amount, currency) => (isDecimal(amount) ? price(currency).format(amount) : amount),
     count: (n) => number({}).format(n),

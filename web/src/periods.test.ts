@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { PriceSpan, TodayView } from "./api/client";
-import { bands, cheapest, daySlots, levelOf, levels, periodName, priceStrip } from "./periods";
+import { arrivedOrLate, bands, cheapest, daySlots, levelOf, levels, periodName, priceStrip } from "./periods";
 
 const HOUR = 3_600_000;
 const noon = Date.parse("2026-03-31T04:00:00Z"); // 12:00 in Shanghai
@@ -95,24 +95,34 @@ describe("a day's slots", () => {
   it("are as many as the day is long, summer time or not", () => {
     const spring = today("2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z", []);
     const autumn = today("2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z", []);
-    expect(daySlots(spring, [])).toHaveLength(23);
-    expect(daySlots(autumn, [])).toHaveLength(25);
+    expect(daySlots(spring, [], noon)).toHaveLength(23);
+    expect(daySlots(autumn, [], noon)).toHaveLength(25);
   });
 
-  it("tell the measured, the missing and the hours ahead apart", () => {
+  it("tell the measured, the missing, those on their way and the hours ahead apart", () => {
     const slots = daySlots(
-      today(at(-2), at(2), [
-        { start: at(-2), kwh: "0.4", period: "peak", quality: "estimated" },
+      today(at(-3), at(1), [
+        { start: at(-3), kwh: "0.4", period: "peak", quality: "estimated" },
+        { start: at(-2), kwh: null, period: "peak", quality: "missing" },
         { start: at(-1), kwh: null, period: "peak", quality: "missing" },
       ]),
       prices,
+      noon,
     );
     expect(slots.map(({ quality, kwh, period }) => [quality, kwh, period])).toEqual([
       ["estimated", "0.4", "peak"],
       ["missing", null, "peak"],
-      ["ahead", null, "shoulder"],
+      ["ahead", null, "peak"],
       ["ahead", null, "shoulder"],
     ]);
+  });
+
+  it("do not call missing what is only on its way", () => {
+    const missing = (hours: number) => ({ start: at(hours), kwh: null, period: "peak", quality: "missing" as const });
+    const known = { start: at(-3), kwh: "0.4", period: "peak", quality: "actual" as const };
+    expect(arrivedOrLate([missing(-4), known, missing(-0.5), missing(-0.25)], noon)).toEqual([missing(-4), known]);
+    expect(arrivedOrLate([known, missing(-2), missing(-0.25)], noon)).toEqual([known, missing(-2)]);
+    expect(arrivedOrLate([missing(-0.25)], noon)).toEqual([]);
   });
 
   it("are shaded in runs of one period", () => {

@@ -9,6 +9,8 @@ const KNOWN: Record<string, Level> = {
   low: "low",
   night: "low",
   valley: "low",
+  deepvalley: "low",
+  superoffpeak: "low",
   shoulder: "mid",
   midpeak: "mid",
   flat: "mid",
@@ -24,6 +26,7 @@ const KNOWN: Record<string, Level> = {
   high: "high",
   critical: "high",
   criticalpeak: "high",
+  sharp: "high",
 };
 
 /** A tariff's name of a period without its spelling: "Off-Peak" and "off_peak" are one. */
@@ -128,25 +131,36 @@ export interface Slot {
   quality: IntervalView["quality"] | "ahead";
 }
 
+const WAITING_MS = 3_600_000;
+
+/**
+ * Today's intervals without those at the end that are missing only because they are so new: a reading takes a while
+ * to arrive, and what is on its way is not a gap.
+ */
+export function arrivedOrLate(intervals: readonly IntervalView[], now: number): IntervalView[] {
+  const last = intervals.findLastIndex(
+    ({ start, quality }) => quality !== "missing" || Date.parse(start) < now - WAITING_MS,
+  );
+  return intervals.slice(0, last + 1);
+}
+
 /** Every slot of the day, 23, 24 or 25 hours of it: measured ones as they are, those to come with their price period. */
-export function daySlots(today: TodayView, prices: readonly PriceSpan[]): Slot[] {
+export function daySlots(today: TodayView, prices: readonly PriceSpan[], now: number): Slot[] {
   const step = today.interval_seconds * 1000;
   const end = Date.parse(today.end);
   const known = new Map(today.intervals.map((interval) => [Date.parse(interval.start), interval]));
   const spans = prices.map((span) => ({ ...span, from: Date.parse(span.start), to: Date.parse(span.end) }));
+  const newest = arrivedOrLate(today.intervals, now).at(-1);
+  const upTo = newest === undefined ? -Infinity : Date.parse(newest.start);
   const slots: Slot[] = [];
   for (let start = Date.parse(today.start); start < end; start += step) {
     const interval = known.get(start);
-    slots.push(
-      interval !== undefined
-        ? { start, period: interval.period, kwh: interval.kwh, quality: interval.quality }
-        : {
-            start,
-            period: spans.find((span) => span.from < start + step && start < span.to)?.period ?? null,
-            kwh: null,
-            quality: "ahead",
-          },
-    );
+    if (interval !== undefined && start <= upTo) {
+      slots.push({ start, period: interval.period, kwh: interval.kwh, quality: interval.quality });
+      continue;
+    }
+    const span = spans.find((one) => one.from < start + step && start < one.to);
+    slots.push({ start, period: interval?.period ?? span?.period ?? null, kwh: null, quality: "ahead" });
   }
   return slots;
 }

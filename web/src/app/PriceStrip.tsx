@@ -39,7 +39,7 @@ export function PriceStrip({ blocks, known, zone, currency }: StripProps) {
               <div
                 key={block.start}
                 className={`${classes.block ?? ""} ${classes[level] ?? ""} ${levelClass(level)}`}
-                style={{ flex: `${block.width} 1 0`, height: `${34 + 66 * block.height}%` }}
+                style={{ flex: `${block.width} 1 0`, height: `${44 + 56 * block.height}%` }}
               >
                 <span className={classes.tag}>
                   <Icon name={level} size={15} />

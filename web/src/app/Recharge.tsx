@@ -167,7 +167,7 @@ function Form({ home, phase, pay }: FormProps) {
                   <span className={classes.tick}>
                     <Icon name="check" size={15} />
                   </span>
-                  {show.money(value, currency)}
+                  {show.roundMoney(value, currency)}
                   <small>{words.recharge.days((index + 1) * DAYS_STEP)}</small>
                 </span>
               </label>

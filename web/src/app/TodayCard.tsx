@@ -2,7 +2,7 @@ import type { EChartsCoreOption } from "echarts/core";
 import { useCallback, useMemo } from "react";
 import type { HomeView } from "../api/client";
 import type { Palette } from "../palette";
-import { bands, daySlots, levelOf, periodName, type Level, type Slot } from "../periods";
+import { arrivedOrLate, bands, daySlots, levelOf, periodName, type Level, type Slot } from "../periods";
 import { Chart } from "../ui/Chart";
 import { Card, Disclosure, Empty, PeriodChip, TableFrame } from "../ui/Parts";
 import { useSpeech } from "../words";
@@ -15,9 +15,14 @@ const HOUR_MS = 3_600_000;
 /** Today's intervals by price period, and what they came to: the sum is the API's, never ours. */
 export function TodayCard({ home, known }: { home: HomeView; known: ReadonlyMap<string, Level> }) {
   const { words, show } = useSpeech();
-  const { today, zone } = home;
+  const { zone } = home;
+  const now = Date.parse(home.now);
+  const slots = useMemo(() => daySlots(home.today, home.prices, now), [home.today, home.prices, now]);
+  const today = useMemo(
+    () => ({ ...home.today, intervals: arrivedOrLate(home.today.intervals, now) }),
+    [home.today, now],
+  );
   const { currency } = home.contract;
-  const slots = useMemo(() => daySlots(today, home.prices), [today, home.prices]);
   const estimated = today.intervals.filter(
     (one) => one.quality === "estimated" || one.quality === "substituted",
   ).length;

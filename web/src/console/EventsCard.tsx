@@ -31,13 +31,24 @@ interface EventsProps {
   className?: string | undefined;
 }
 
+/** An event, or several of one kind in a row that would push everything else off the page. */
+interface Entry {
+  event: EventView;
+  times: number;
+}
+
+const MANY = new Set(["BillPosted"]);
+
 /** What happened, newest first, by the town's days. */
 export function EventsCard({ events, zone, className }: EventsProps) {
   const { words, show } = useSpeech();
-  const days = new Map<string, EventView[]>();
+  const days = new Map<string, Entry[]>();
   for (const event of events) {
     const day = show.day(event.at, zone);
-    days.set(day, [...(days.get(day) ?? []), event]);
+    const entries = days.get(day) ?? [];
+    const last = entries.at(-1);
+    if (last?.event.kind === event.kind && MANY.has(event.kind)) last.times += 1;
+    else days.set(day, [...entries, { event, times: 1 }]);
   }
   return (
     <Card id="events" title={words.events.title} aside={words.events.newest} className={className}>
@@ -45,12 +56,12 @@ export function EventsCard({ events, zone, className }: EventsProps) {
         <Empty title={words.events.none}>{words.events.noneLead}</Empty>
       ) : (
         <div className={classes.list} role="region" aria-label={words.events.title} tabIndex={0}>
-          {[...days].map(([day, theirs]) => (
+          {[...days].map(([day, entries]) => (
             <section key={day} aria-label={day}>
               <h3 className={classes.day}>{day}</h3>
               <ul>
-                {theirs.map((event) => (
-                  <Event key={event.seq} event={event} zone={zone} />
+                {entries.map((entry) => (
+                  <Event key={entry.event.seq} entry={entry} zone={zone} />
                 ))}
               </ul>
             </section>
@@ -61,49 +72,58 @@ export function EventsCard({ events, zone, className }: EventsProps) {
   );
 }
 
-function Event({ event, zone }: { event: EventView; zone: string }) {
+function Event({ entry, zone }: { entry: Entry; zone: string }) {
   const { words, show } = useSpeech();
+  const { event, times } = entry;
   const [icon, tone] = looks[event.kind] ?? ["clock", "plain"];
-  const detail = said(event, zone, words, show);
+  const { money, text } = said(event, zone, words, show);
+  const name = words.events.kinds[event.kind] ?? spaced(event.kind);
   return (
     <li className={classes.event}>
       <span className={classes.icon} data-tone={tone}>
         <Icon name={icon} size={18} />
       </span>
       <div>
-        <p className={classes.what}>{words.events.kinds[event.kind] ?? spaced(event.kind)}</p>
-        <p className={classes.who}>
-          {event.contract !== null && (
+        <p className={classes.what}>{times > 1 ? words.events.several(name, times) : name}</p>
+        {times === 1 && event.contract !== null && (
+          <p className={classes.who}>
             <Link href={`/app/${encodeURIComponent(event.contract)}`}>{event.account_name ?? event.contract}</Link>
-          )}
-          {event.contract !== null && detail !== null && " · "}
-          {detail}
-        </p>
+          </p>
+        )}
+        {text !== null && <p className={classes.who}>{text}</p>}
       </div>
-      <time className={classes.when} dateTime={event.at}>
-        {show.time(event.at, zone)}
-      </time>
+      <div className={classes.when}>
+        <time dateTime={event.at}>{show.time(event.at, zone)}</time>
+        {times === 1 && money !== null && <p className={classes.money}>{money}</p>}
+      </div>
     </li>
   );
 }
 
 /** `SomeNewKind` as "Some new kind": a kind this page does not know yet is still readable. */
 function spaced(kind: string): string {
-  const text = kind.replace(/([a-z])([A-Z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`);
-  return text;
+  return kind.replace(/([a-z])([A-Z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`);
 }
 
-/** The part of an event's data that a line has room for. */
-function said({ kind, data }: EventView, zone: string, words: Words, show: Formats): string | null {
+/** The parts of an event's data that a line has room for. */
+function said(
+  { kind, data }: EventView,
+  zone: string,
+  words: Words,
+  show: Formats,
+): { money: string | null; text: string | null } {
   const { currency, amount, available, total, month, posted, held, contracts, cut_off_at: cutOff, detail } = data;
-  if (kind === "DisconnectPlanned" && cutOff !== undefined) return words.events.cutOff(show.dayTime(cutOff, zone));
-  if (kind === "SwitchFailed" && detail !== undefined) return detail;
-  if (month !== undefined && kind.startsWith("BillRun")) {
-    const name = show.month(month);
-    if (posted !== undefined && held !== undefined)
-      return `${name} · ${words.events.counts(Number(posted), Number(held))}`;
-    return contracts === undefined ? name : `${name} · ${words.events.contracts(Number(contracts))}`;
-  }
-  const money = amount ?? total ?? available;
-  return currency !== undefined && money !== undefined ? show.money(money, currency) : null;
+  const figure = amount ?? total ?? available;
+  const money = currency !== undefined && figure !== undefined ? show.money(figure, currency) : null;
+  if (kind === "DisconnectPlanned" && cutOff !== undefined)
+    return { money, text: words.events.cutOff(show.dayTime(cutOff, zone)) };
+  if (kind === "SwitchFailed" && detail !== undefined) return { money, text: detail };
+  if (month === undefined || !kind.startsWith("BillRun")) return { money, text: null };
+  const what =
+    posted !== undefined && held !== undefined
+      ? words.events.counts(Number(posted), Number(held))
+      : contracts !== undefined
+        ? words.events.contracts(Number(contracts))
+        : null;
+  return { money, text: [show.month(month), what].filter((part) => part !== null).join(" · ") };
 }
