@@ -170,6 +170,20 @@ def test_one_interval_may_cross_several_limits(tariff_of: Build, even: Even) -> 
     assert amounts(rating.lines) == ["1.00", "10.00", "100.00", "500.00"]
 
 
+def test_a_limit_between_two_watt_hours_is_kept_to(tariff_of: Build, even: Even) -> None:
+    period = month(2026, 1)
+    price = {"first": ["1", "2"], "other": ["3", "4"]}
+    charge = {"name": "e", "kind": "energy", "tiers": tiers(["0.0105"]), "price": price}
+    tariff = tariff_of(periods={"first": {"times": "00:00-01:00"}, "other": "otherwise"}, charges=[charge])
+    day = Period(period.start, period.start + timedelta(days=1))
+    rating = rate(tariff=tariff, series=even(day, wh=10), period=period, exact=True)
+    assert energy(rating.lines) == {
+        ("first", 1): Decimal("0.01"),
+        ("other", 1): Decimal("0.0005"),
+        ("other", 2): Decimal("0.2295"),
+    }
+
+
 def test_a_counter_that_stands_on_a_limit_fills_the_next_tier(tariff_of: Build, even: Even) -> None:
     period = month(2026, 1)
     halves = {"day": {"times": "00:00-12:00"}, "night": "otherwise"}
@@ -438,6 +452,17 @@ def test_missing_and_doubtful_intervals_are_counted(tariff_of: Build, even: Even
     assert (rating.expected, rating.missing) == (744, 15)
     assert (rating.estimated, rating.substituted, rating.suspect) == (2, 1, 3)
     assert energy(rating.lines) == {("any time", None): Decimal(729)}
+
+
+def test_a_meter_whose_intervals_change_their_length_misses_none(tariff_of: Build, even: Even) -> None:
+    period = month(2026, 1)
+    middle = period.start + timedelta(days=10)
+    parts = [even(Period(period.start, middle), seconds=1800), even(Period(middle, period.end - timedelta(hours=2)))]
+    for order in (parts, parts[::-1]):
+        state = open_state(tariff=tariff_of(), period=period)
+        for part in order:
+            state = advance(tariff=tariff_of(), state=state, series=part)
+        assert settle(tariff=tariff_of(), state=state).missing == 4  # half-hours, the shortest that was seen
 
 
 def test_without_any_reading_all_is_missing_and_fixed_charges_stand(tariff_of: Build) -> None:
