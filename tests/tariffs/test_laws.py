@@ -62,9 +62,9 @@ def energy_charges(draw: st.DrawFn, name: str, periods: Sequence[str], seasons: 
         return [draw(price) for _ in range(len(limits) + 1)] if "tiers" in charge else draw(price)
 
     def of_periods() -> Any:  # noqa: ANN401 - a document
-        return {period: leaf() for period in periods} if periods and draw(st.booleans()) else leaf()
+        return {period: leaf() for period in periods} if bool(periods) and draw(st.booleans()) else leaf()
 
-    by_season = seasons and draw(st.booleans())
+    by_season = bool(seasons) and draw(st.booleans())
     charge["price"] = {season: of_periods() for season in seasons} if by_season else of_periods()
     return charge
 
