@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from fractions import Fraction
 
 import numpy as np
@@ -224,6 +224,7 @@ class _Reader:
         self._lines = np.array(table.lines, dtype=np.int64)
         self._registers = table.column(layout.register) if layout.register is not None else None
         self._grades = self._graded()
+        self._zone: tzinfo | None = None
 
     def file(self, zone: tzinfo | None) -> ReadingsFile:
         """The whole of it."""
@@ -284,6 +285,7 @@ class _Reader:
             raise self._refuse(bad.cause, bad.index, bad.remedy) from bad
         self._said += stamps.said
         if stamps.instants or layout.utc:
+            self._zone = UTC if layout.utc else stamps.zone
             return Stamps(stamps.seconds, instants=True)
         if zone is None:
             raise ZoneNeeded(path=self._source.path, line=int(self._lines[0]), stamp=texts[0])
@@ -441,6 +443,7 @@ class _Reader:
             unit=unit.name,
             series=settled.series,
             meter_serial=self._serials(rows),
+            zone=self._zone,
             duplicates=settled.duplicates,
             superseded=settled.superseded,
             codes=codes,

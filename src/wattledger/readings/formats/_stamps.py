@@ -65,11 +65,15 @@ class BadStamp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """A column of times: wall-clock seconds since 1970, or instants if ``instants``."""
+    """A column of times: wall-clock seconds since 1970, or instants if ``instants``.
+
+    ``zone`` is the one offset from UTC that every time carries, if there is one.
+    """
 
     seconds: NDArray[np.int64]
     instants: bool
     said: tuple[str, ...] = ()
+    zone: tzinfo | None = None
 
 
 # --- reading one text ---------------------------------------------------------------------------------------------
@@ -320,7 +324,8 @@ class _Column:
         seconds = np.array(numbers, dtype=np.int64)[np.array(self.day_of, dtype=np.int64)] * DAY
         seconds += np.array([time.seconds for time in self._clocks], dtype=np.int64)[times]
         if offsets and offsets[0] is not None:
-            return Stamps(seconds - np.array(offsets, dtype=np.int64)[times], instants=True, said=said)
+            zone = timezone(timedelta(seconds=offsets[0])) if len(set(offsets)) == 1 else None
+            return Stamps(seconds - np.array(offsets, dtype=np.int64)[times], instants=True, said=said, zone=zone)
         return Stamps(seconds, instants=False, said=said)
 
 
