@@ -24,29 +24,25 @@ def kill_until_done() -> Callable[..., int]:
         dice = random.Random(seed)  # noqa: S311 - a test's dice
         killed = 0
         for attempt in range(kills + 3):
-            victim = subprocess.Popen(
+            limit = dice.randrange(1, lines_max) if attempt < kills else None
+            with subprocess.Popen(
                 [sys.executable, str(SUPPORT / script), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-            )
-            assert victim.stdout is not None
-            limit = dice.randrange(1, lines_max) if attempt < kills else None
-            said: list[str] = []
-            for number, line in enumerate(victim.stdout):
-                said.append(line)
-                if line.strip() == "done":
-                    victim.wait()
-                    return killed
-                if number == limit:
-                    victim.kill()
-                    victim.wait()
-                    killed += 1
-                    break
-            else:
-                victim.wait()
+            ) as victim:
+                assert victim.stdout is not None
+                said: list[str] = []
+                for number, line in enumerate(victim.stdout):
+                    said.append(line)
+                    if number == limit:
+                        victim.kill()
+                        killed += 1
+                        break
+            if victim.returncode == 0 and said[-1].strip() == "done":
+                return killed
+            if number != limit:
                 pytest.fail("the victim died by itself:\n" + "".join(said[-30:]))
-            victim.stdout.close()
         pytest.fail("the victim never came to its end")
 
     return run

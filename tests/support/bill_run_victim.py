@@ -21,5 +21,5 @@ if run is None:
     run = jobs.start_bill_run(month="2026-03")
 if run.state == "running":
     jobs.wait_for_bill_run(run=run)
-say("done")
 stop_jobs()
+say("done")

@@ -9,15 +9,8 @@ The one room that knows SQLite from PostgreSQL. A room above declares its tables
 """
 
 from wattledger.store._engine import Row, Store, StoreUnreachable, Transaction, chunked
-from wattledger.store._outbox import (
-    Fact,
-    Handlers,
-    RecordedFact,
-    dispatch_outbox,
-    facts_since,
-    recent_facts,
-    undelivered,
-)
+from wattledger.store._facts import Fact, RecordedFact
+from wattledger.store._outbox import Handlers, dispatch_outbox, facts_since, recent_facts, undelivered
 from wattledger.store._tables import Instant, metadata
 
 __all__ = [

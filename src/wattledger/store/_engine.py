@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wattledger.kernel import Problem
-from wattledger.store._outbox import Fact, append_fact
+from wattledger.store._facts import Fact, append_fact
 
 _Item = TypeVar("_Item")
 

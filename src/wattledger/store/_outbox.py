@@ -1,63 +1,26 @@
-"""Facts that travel sideways between rooms, written in the transaction of the change they tell of."""
+"""Telling facts to those who act on them, each exactly once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 
+from wattledger.store._engine import Row, Store, Transaction
+from wattledger.store._facts import Fact, RecordedFact
 from wattledger.store._tables import outbox
-
-if TYPE_CHECKING:
-    from wattledger.store._engine import Row, Store, Transaction
 
 _log = logging.getLogger(__name__)
 _BACK_OFF_MAX = timedelta(minutes=5)
 _TOGETHER_MAX = 50  # facts in one transaction: a commit costs more than most handlers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """Something that happened. Subclasses add fields of type ``str``, ``int``, ``bool`` or ``None``.
-
-    The class's name is the fact's kind for ever: rename neither it nor its fields.
-    """
-
-    at: datetime
-    contract_id: str | None = None
-
-    @classmethod
-    def from_recorded(cls, recorded: RecordedFact) -> Self:
-        """The typed fact as it was emitted."""
-        return cls(at=recorded.at, contract_id=recorded.contract_id, **recorded.data)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedFact:
-    """A fact as the outbox keeps it."""
-
-    seq: int
-    at: datetime
-    kind: str
-    contract_id: str | None
-    data: Mapping[str, Any]
-
-
-_Calls = tuple[Callable[["Transaction", Any], None], ...]
+_Calls = tuple[Callable[[Transaction, Any], None], ...]
 Handlers = Mapping[type[Fact], _Calls]
 _ByKind = Mapping[str, tuple[type[Fact], _Calls]]
-
-
-def append_fact(connection: sa.Connection, fact: Fact) -> None:
-    """Write ``fact`` into the outbox on the caller's own transaction."""
-    payload = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name not in ("at", "contract_id")}
-    connection.execute(
-        outbox.insert().values(at=fact.at, kind=type(fact).__name__, contract_id=fact.contract_id, payload=payload)
-    )
 
 
 def dispatch_outbox(store: Store, *, handlers: Handlers, now: datetime, limit: int = 500) -> int:

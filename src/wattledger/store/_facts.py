@@ -1,0 +1,47 @@
+"""Facts that travel sideways between rooms, written in the transaction of the change they tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from wattledger.store._tables import outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that happened. Subclasses add fields of type ``str``, ``int``, ``bool`` or ``None``.
+
+    The class's name is the fact's kind for ever: rename neither it nor its fields.
+    """
+
+    at: datetime
+    contract_id: str | None = None
+
+    @classmethod
+    def from_recorded(cls, recorded: RecordedFact) -> Self:
+        """The typed fact as it was emitted."""
+        return cls(at=recorded.at, contract_id=recorded.contract_id, **recorded.data)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFact:
+    """A fact as the outbox keeps it."""
+
+    seq: int
+    at: datetime
+    kind: str
+    contract_id: str | None
+    data: Mapping[str, Any]
+
+
+def append_fact(connection: sa.Connection, fact: Fact) -> None:
+    """Write ``fact`` into the outbox on the caller's own transaction."""
+    payload = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name not in ("at", "contract_id")}
+    connection.execute(
+        outbox.insert().values(at=fact.at, kind=type(fact).__name__, contract_id=fact.contract_id, payload=payload)
+    )
