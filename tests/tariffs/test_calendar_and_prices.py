@@ -68,6 +68,23 @@ def test_the_hour_that_is_skipped_and_the_hour_that_comes_twice(tariff_of: Build
     assert [f"{b:%H:%M}" for b in begins[1:]] == ["00:15", "00:45", "01:15", "01:45"]  # UTC
 
 
+def test_a_clock_put_back_into_a_window(tariff_of: Build) -> None:
+    tariff = tariff_of(
+        zone="Europe/London",
+        periods={"a": {"times": "00:30-01:30"}, "b": "otherwise"},
+        charges=[{"name": "e", "kind": "energy", "price": {"a": "1", "b": "2"}}],
+    )
+    autumn = datetime(2026, 10, 25, tzinfo=ZoneInfo("Europe/London"))
+    found = prices_between(tariff=tariff, period=Period(autumn, autumn + timedelta(hours=12)))
+    assert [(f"{span.period.start:%H:%M}", span.period_name) for span in found] == [
+        ("23:00", "b"),
+        ("23:30", "a"),
+        ("00:30", "b"),
+        ("01:00", "a"),  # the clock shows 01:00 again
+        ("01:30", "b"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("zone", "day", "hours"),
     [
@@ -123,9 +140,10 @@ HOLIDAY = {
     "periods": {
         "peak": {"days": "working", "times": "08:00-20:00"},
         "gift": {"days": "festive", "times": "12:00-13:00"},
+        "late": {"days": "saturday", "times": "22:00-24:00"},
         "low": "otherwise",
     },
-    "charges": [{"name": "e", "kind": "energy", "price": {"peak": "3", "low": "2", "gift": "1"}}],
+    "charges": [{"name": "e", "kind": "energy", "price": {"peak": "3", "low": "2", "gift": "1", "late": "0"}}],
 }
 
 
@@ -134,8 +152,9 @@ def test_holidays_are_their_own_days(tariff_of: Build) -> None:
     thursday = datetime(2026, 10, 1, tzinfo=UTC)
     assert spans(tariff, thursday, 24) == [("01 00:00", "low"), ("01 12:00", "gift"), ("01 13:00", "low")]
     assert spans(tariff, thursday + timedelta(days=1), 24)[1] == ("02 08:00", "peak")
-    assert spans(tariff, thursday + timedelta(days=2), 24)[1] == ("03 12:00", "gift")
-    assert spans(tariff, thursday + timedelta(days=9), 24) == [("10 00:00", "low")]
+    saturday = spans(tariff, thursday + timedelta(days=2), 24)
+    assert (saturday[1], saturday[3]) == (("03 12:00", "gift"), ("03 22:00", "late"))  # a Saturday as any other too
+    assert spans(tariff, thursday + timedelta(days=9), 24) == [("10 00:00", "low"), ("10 22:00", "late")]
 
 
 def test_the_price_now_and_what_follows(tariff_of: Build) -> None:

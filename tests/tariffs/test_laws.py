@@ -292,6 +292,7 @@ def test_spans_of_prices_are_unbroken_and_energy_by_period_adds_up(case: Case) -
     spans = prices_between(tariff=tariff, period=wide)
     assert [span.period.end for span in spans[:-1]] == [span.period.start for span in spans[1:]]
     assert (spans[0].period.start, spans[-1].period.end) == (wide.start, wide.end)
+    assert all((a.period_name, a.season) != (b.period_name, b.season) for a, b in pairwise(spans))
     use = by_period(tariff=tariff, series=series)
     assert tuple(use) == tariff.period_names
     assert sum(use.values()) == series.kilowatt_hours

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +83,7 @@ class Month:
     """One local calendar month as an unbroken row of segments, all in epoch seconds.
 
     ``edges``  int64, one more than ``cells``: where each segment begins, and the month's end
-    ``cells``  int16, the cell of each segment; neighbours differ
+    ``cells``  int16, the cell of each segment; a day begins with a segment of its own
     ``days``   where each local day begins
     """
 
@@ -119,10 +117,9 @@ def compiled_month(calendar: Calendar, zone: tzinfo, year: int, month: int) -> M
             for first, last in _steady(begin, end, zone):
                 pieces.extend(_pieces(pattern, first, last, zone))
         day, begin = following, end
-    merged = [next(run) for _, run in groupby(pieces, key=itemgetter(1))]
     return Month(
-        edges=np.array([*(start for start, _ in merged), begin], dtype=np.int64),
-        cells=np.array([cell for _, cell in merged], dtype=np.int16),
+        edges=np.array([*(start for start, _ in pieces), begin], dtype=np.int64),
+        cells=np.array([cell for _, cell in pieces], dtype=np.int16),
         days=tuple(starts),
     )
 

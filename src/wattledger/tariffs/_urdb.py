@@ -410,12 +410,12 @@ def _count(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _season(months: Sequence[int]) -> tuple[str, list[str]]:
-    """The name and the spans of a set of months: its unbroken runs, across New Year's Eve too."""
-    starts = [month for month in months if (month - 1) % 12 not in months] or [0]
+    """The name and the spans of some months (not all twelve): their unbroken runs, across New Year's Eve too."""
+    starts = [month for month in months if (month - 1) % 12 not in months]
     names, spans = [], []
     for first in starts:
         last = first
-        while (last + 1) % 12 in months and (last + 1) % 12 != first:
+        while (last + 1) % 12 in months:
             last = (last + 1) % 12
         names.append(_MONTHS[first] if first == last else f"{_MONTHS[first]}-{_MONTHS[last]}")
         spans.append(f"{first + 1:02d}-01 to {last + 1:02d}-{_LAST_DAYS[last]:02d}")
