@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_a_gzipped_sample_with_offsets_needs_no_zone_and_tells_what_was_rounded(
     assert starts(channel)[0] == "2020-04-01 01:00"
     # 0.028999999999999998 is a float's way to write 0.029: rounded to a billionth it is that again.
     assert channel.series.decimals == 3
-    assert told(file, "5,429 values", "rounded")
+    assert told(file, "rounded", "5,429")
 
 
 def test_a_sample_of_power_becomes_energy(loads: Path) -> None:
@@ -310,6 +311,13 @@ def test_a_repeated_export_of_the_autumn_day_adds_nothing(reads: Reads) -> None:
     assert (twice.readings, twice.stored, twice.duplicates) == (288, 144, 144)
 
 
+def test_a_copied_file_does_not_make_the_single_autumn_hour_double(reads: Reads) -> None:
+    rows = table(list(dict.fromkeys(local_clock(datetime(2024, 10, 26, tzinfo=LONDON), 146)))).splitlines()
+    once, twice = reads("\n".join(rows), LONDON), reads("\n".join([*rows, *rows[1:]]), LONDON)
+    assert only(twice).series.starts.tolist() == only(once).series.starts.tolist()
+    assert (twice.stored, twice.duplicates) == (144, 144)
+
+
 def test_a_clock_that_stands_still_is_found_by_the_hour_that_is_not(reads: Reads) -> None:
     labels = [f"{day('2024-03-30') + timedelta(minutes=30 * i):%Y-%m-%d %H:%M}" for i in range(144)]
     file = reads(table(labels), ZoneInfo("Europe/Berlin"))
@@ -383,13 +391,13 @@ def test_what_is_finer_than_a_billionth_is_rounded_half_to_even_and_told(reads: 
     file = reads("start,kwh\n" + rows)
     assert only(file).series.values.tolist() == [0, 2, 3]
     assert only(file).series.decimals == 9
-    assert told(file, "3 values", "rounded")
+    assert told(file, "rounded", ": 3.")
 
 
 def test_power_over_five_minutes_is_rounded_only_where_it_must(reads: Reads) -> None:
     file = reads("start,kW\n2024-07-01 00:00,12\n2024-07-01 00:05,1\n2024-07-01 00:10,6\n")
     assert only(file).series.kilowatt_hours == Decimal("1.583333333")
-    assert told(file, "1 values", "rounded")
+    assert told(file, "rounded", ": 1.")
 
 
 @pytest.mark.parametrize("empty", ["", "NaN", "null", "-", "n/a", "Null"])
@@ -433,7 +441,7 @@ def test_a_utility_file_with_a_preamble_and_more_columns_than_needed(reads: Read
     file = reads(text)
     assert only(file).direction is Direction.IMPORT
     assert only(file).series.values.tolist() == [290, 340]
-    assert told(file, "first 4 lines")
+    assert told(file, "Rows before the names", ": 4.")
     assert told(file, "Not read", "'COST'")
 
 
@@ -485,6 +493,22 @@ def test_qualities_are_taken_where_their_words_are_known(reads: Reads) -> None:
     assert only(reads(f"start,kwh,Read Type\n{A},1,Actual\n{B},1,Estimate\n")).series.qualities.tolist() == [1, 2]
 
 
+def test_what_is_not_electricity_is_left_out_by_name(reads: Reads) -> None:
+    rows = [f"{kind} usage,{at},1,{unit}" for at in (A, B) for kind, unit in (("Electric", "kWh"), ("Gas", "therms"))]
+    file = reads("type,start,usage,units\n" + "\n".join(rows))
+    assert (file.readings, file.stored, file.refused_count) == (4, 2, 2)
+    assert (file.refused[0].what, file.refused[0].line) == ("Gas usage", 3)
+    assert "therms" in file.refused[0].cause
+
+
+def test_a_line_of_units_and_a_report_date_are_no_readings(reads: Reads) -> None:
+    text = f"Report Date,Start,Energy\n,,[kWh]\n2024-07-05 08:00,{A},1\n2024-07-05 08:00,{B},2\n"
+    file = reads(text)
+    assert starts(only(file)) == [A, B]
+    assert told(file, "line of units")
+    assert told(file, "Not read", "Report Date")
+
+
 def test_a_register_that_only_grows_is_no_interval(refuses: Refuses, reads: Reads) -> None:
     refusal = refuses(f"start,Meter Reading (kWh)\n{A},1000\n{B},1001\n")
     assert "running total" in refusal.cause
@@ -511,6 +535,7 @@ def test_a_register_that_only_grows_is_no_interval(refuses: Refuses, reads: Read
         (f"start,a,b\n{A},1,2\n{B},1,2\n", 1, "not clear"),
         ("start,kwh\n2024-07-01 00:07,1\n2024-07-01 00:37,1\n", 2, "begin 420 s"),
         (f"start,usage,unit\n{A},1,therms\n{B},1,therms\n", 2, "therms"),
+        (f"type,start,usage,unit\nx,{A},1,m3\ny,{A},1,therms\nx,{B},1,m3\ny,{B},1,therms\n", 3, "therms"),
         (f"start,usage,unit\n{A},1,kWh\n{B},1,Wh\n", 3, "'Wh' here"),
         (f'start,kwh\n{A},"1\n', 3, "not a row"),
         ("hello world\nthis is,a letter\n", 1, "no column"),
@@ -529,7 +554,7 @@ def test_rows_out_of_order_and_repeated_are_sorted_counted_and_told(reads: Reads
     assert only(file).series.values.tolist() == [1000, 2000]
     assert (file.readings, file.stored, file.duplicates) == (4, 2, 2)
     assert told(file, "out of order")
-    assert told(file, "2 readings", "count once")
+    assert told(file, "count once: 2.")
 
 
 def test_a_file_whose_interval_changes_is_refused_where_it_does(refuses: Refuses) -> None:
@@ -537,6 +562,34 @@ def test_a_file_whose_interval_changes_is_refused_where_it_does(refuses: Refuses
     hours = [f"{day('2024-07-02') + timedelta(hours=i):%Y-%m-%d %H:%M}" for i in range(24)]
     refusal = refuses(table(quarter + hours))
     assert (refusal.line, "60 minutes apart" in refusal.cause) == (98, True)
+
+
+# --- what a file becomes ------------------------------------------------------------------------------------------
+
+
+def test_a_file_whose_counts_do_not_add_up_cannot_be(reads: Reads) -> None:
+    file = reads(f"start,kwh\n{A},1\n{B},1\n")
+    with pytest.raises(ValueError, match="3 readings in the file, 2 accounted for"):
+        replace(file, readings=3)
+
+
+def test_gaps_are_joined_and_counted(reads: Reads) -> None:
+    at = [f"2024-07-01 {i // 2:02}:{i % 2 * 30:02}" for i in range(12)]
+    rows = [f"{at[i]},{value}" for i, value in ((0, ""), (1, "1"), (2, "1"), (3, ""), (6, "-"), (7, "1"), (11, ""))]
+    channel = only(reads("start,kwh\n" + "\n".join(rows)))
+    assert (channel.expected, channel.missing) == (12, 9)
+    assert [(f"{gap.start:%H:%M}", f"{gap.end:%H:%M}") for gap in channel.gaps()] == [
+        ("00:00", "00:30"),
+        ("01:30", "03:30"),
+        ("04:00", "06:00"),
+    ]
+
+
+def test_net_is_billed_where_no_import_stands_beside_it(reads: Reads) -> None:
+    head = "meter,start,Consumption kWh,Generation kWh,Net kWh\n"
+    both = reads(head + f"m,{A},1,2,-1\nm,{B},1,0,1\n")
+    assert [channel.register for channel in both.consumption] == ["Consumption kWh"]
+    assert [channel.register for channel in reads(f"start,Net kWh\n{A},-1\n{B},1\n").consumption] == ["Net kWh"]
 
 
 # --- recognition and packing --------------------------------------------------------------------------------------

@@ -33,15 +33,15 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 _TIME = _set(
     "date time datetime timestamp stamp zeitstempel datum uhrzeit zeit horodate tstp epoch unixtime start end begin "
-    "ending beginning starttime endtime startdate enddate"
+    "ending beginning starttime endtime startdate enddate début debut fin"
 )
 _TIME_ALONE = _set("day hour interval period from to von bis ab ts dt when until utc gmt local read reading and of")
 _NOT_TIME = _set(
     "zone timezone use tou tariff revision bill billing update updated created published due next scheduled cost "
     "price days hours minutes offset"
 )
-_END = _set("end ending endtime enddate to bis until")
-_START = _set("start begin beginning from von ab starttime startdate")
+_END = _set("end ending endtime enddate to bis until fin")
+_START = _set("start begin beginning from von ab starttime startdate début debut")
 _UTC = frozenset({"utc", "gmt", "zulu"})
 
 _VALUE = _set(
@@ -235,7 +235,7 @@ def layout_of(rows: Sequence[list[str]]) -> Layout:
     _find_others(layout, names)
     _find_values(layout, names, samples)
     if header:
-        layout.said.append(f"The first {header} lines, before the names of the columns, hold no readings.")
+        layout.said.append(f"Rows before the names of the columns, which hold no readings: {header}.")
     if units:
         layout.said.append("The line of units under the names of the columns was not read.")
     _tell(layout, names, nameless=header is None)
@@ -265,7 +265,9 @@ def _find_times(layout: Layout, names: list[Name], samples: list[str], data: Seq
         # Excel writes a date as the midnight it begins with; the time of day stands beside it.
         dates, full = full, []
     if full:
-        layout.stamp = best(full)
+        # A column that says the same in every row, such as when the report was made, is not the readings' time.
+        varied = [index for index in full if len({row[index] for row in data if index < len(row)}) > 1]
+        layout.stamp = best(varied or full)
         used = [layout.stamp]
     elif dates and times:
         layout.date, layout.time = best(dates), best(times)

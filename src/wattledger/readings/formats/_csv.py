@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import Quality
+from wattledger.readings.formats._clock import Column, instants_of
 from wattledger.readings.formats._columns import (
     MISSING,
     Layout,
@@ -42,11 +43,9 @@ from wattledger.readings.formats._source import Source, shown
 from wattledger.readings.formats._stamps import (
     DAY,
     BadStamp,
-    Column,
     Stamps,
     date_part,
     full_stamps,
-    instants_of,
     looks_full,
     looks_timed,
     split_stamps,
@@ -63,11 +62,12 @@ _MANY = 48
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _METHOD = re.compile(r"([aefsn])[0-9]{1,2}")
 
+# Words of many lands; 220 and 67 are the true and the substitute value of MSCONS, W the German "wahrer Wert".
 _QUALITIES = {
     "": Quality.ACTUAL,
-    **dict.fromkeys(("a", "act", "actual", "valid", "validated", "ok", "good", "measured"), Quality.ACTUAL),
+    **dict.fromkeys(("a", "act", "actual", "valid", "validated", "ok", "good", "measured", "w", "220"), Quality.ACTUAL),
     **dict.fromkeys(("e", "est", "estimated", "estimate", "forecast"), Quality.ESTIMATED),
-    **dict.fromkeys(("s", "sub", "substituted", "substitute", "f", "final", "edited"), Quality.SUBSTITUTED),
+    **dict.fromkeys(("s", "sub", "substituted", "substitute", "f", "final", "edited", "67"), Quality.SUBSTITUTED),
     **dict.fromkeys(("n", "null", "missing", "na", "n/a", "no data", "none"), Quality.MISSING),
     **dict.fromkeys(("q", "suspect", "questionable", "bad", "invalid"), Quality.SUSPECT),
 }
@@ -242,6 +242,7 @@ class _Reader:
             labels, exists = found.seconds, found.exists
             self._said += found.said
         starts = labels - shift
+        groups, refused = self._electric(groups, exists)
         channels = [
             self._channel(group, value, texts, absent, starts, exists)
             for value, texts, absent in zip(values, columns, missing, strict=True)
@@ -252,20 +253,40 @@ class _Reader:
             format=FileFormat.CSV,
             channels=tuple(channels),
             readings=len(self._table.rows) * len(values),
-            refused=self._nowhere(exists, len(values)),
+            refused=(*self._nowhere(exists), *refused),
             assumptions=tuple(dict.fromkeys(self._said)),
         )
 
     def _refuse(self, cause: str, row: int, remedy: str | None = None) -> ReadingsFileRefused:
         return self._source.refuse(cause, line=int(self._lines[row]), remedy=remedy)
 
-    def _nowhere(self, exists: NDArray[np.bool_], columns: int) -> tuple[Refused, ...]:
+    def _electric(self, groups: list[_Group], exists: NDArray[np.bool_]) -> tuple[list[_Group], list[Refused]]:
+        """The groups whose unit is one of electricity, and those left out by name; refuses a file of only those."""
+        if self._layout.unit is None:
+            return groups, []
+        cells = self._table.column(self._layout.unit)
+        kept: list[_Group] = []
+        refused: list[Refused] = []
+        for group in groups:
+            rows = group.rows[exists[group.rows]].tolist()
+            row = next((row for row in rows if cells[row] and _unit_named(cells[row]) is None), None)
+            if row is None:
+                kept.append(group)
+                continue
+            cause = f"the unit {shown(cells[row])} is not one of electricity"
+            if len(groups) == len(refused) + 1:
+                raise self._refuse(cause, row)
+            count = len(rows) * len(self._layout.values)
+            refused.append(Refused(what=group.name, cause=cause, line=int(self._lines[row]), count=count))
+        return kept, refused
+
+    def _nowhere(self, exists: NDArray[np.bool_]) -> tuple[Refused, ...]:
         rows = np.flatnonzero(~exists)
         if not len(rows):
             return ()
         cause = "they have no value, and their local time does not exist: the clock skips it in spring"
         line = int(self._lines[rows[0]])
-        return (Refused(what="empty readings", cause=cause, line=line, count=len(rows) * columns),)
+        return (Refused(what="empty readings", cause=cause, line=line, count=len(rows) * len(self._layout.values)),)
 
     # --- times
 
@@ -298,8 +319,8 @@ class _Reader:
         if layout.point is not None or self._registers:
             points = table.column(layout.point) if layout.point is not None else [""] * count
             found: dict[tuple[str, str], list[int]] = defaultdict(list)
-            for index, key in enumerate(zip(points, self._registers or [""] * count, strict=True)):
-                found[key].append(index)
+            for index, (point, register) in enumerate(zip(points, self._registers or [""] * count, strict=True)):
+                found[point.lstrip("'"), register].append(index)
             rows = dict(found)
         groups = []
         for (point, register), indices in rows.items():
@@ -482,12 +503,7 @@ class _Reader:
                 named = text
             if text and text != named:
                 raise self._refuse(f"the unit is {shown(text)} here and {shown(named or '')} before", row)
-        if named is None:
-            return None
-        unit = UNITS.get(named.lower()) or Name.of(named).unit
-        if unit is None:
-            raise self._refuse(f"the unit {shown(named)} is not one of electricity", int(group.rows[0]))
-        return unit
+        return _unit_named(named) if named else None
 
     def _direction(self, group: _Group, value: Value, below: NDArray[np.intp], rows: NDArray[np.int64]) -> Direction:
         named = [direction_of(group.register), direction_of(value.name)]
@@ -500,8 +516,8 @@ class _Reader:
                     f"{group.name or value.name}: the value is negative, and it is {direction.value}", row
                 )
             self._said.append(
-                f"{len(below):,} values are negative (the first in line {int(self._lines[row])}): taken as net energy, "
-                "import less export."
+                f"{group.name or value.name or 'readings'}: values below zero, the first in line "
+                f"{int(self._lines[row])}, make it net energy (import less export): {len(below):,}."
             )
             return Direction.NET
         if direction is Direction.UNKNOWN:
@@ -543,6 +559,10 @@ class _Reader:
             return True
         # 1,234 everywhere: what the points in other numbers are tells, and else what the delimiter suggests.
         return self._delimiter != "," and not any("." in text for text in texts)
+
+
+def _unit_named(cell: str) -> Unit | None:
+    return UNITS.get(cell.lower()) or Name.of(cell).unit
 
 
 def _quality_named(cell: str) -> Quality | None:

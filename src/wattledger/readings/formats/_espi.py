@@ -439,8 +439,8 @@ def _channel(source: Source, register: _Register, batch: _Batch, seconds: int) -
     direction, below = register.direction, np.flatnonzero(numbers.values < 0)
     if len(below) and direction is not Direction.NET and unit.name.endswith("h"):
         about.append(
-            f"{name}: {len(below):,} values are negative (the first in line {batch[below[0]][1].line}), "
-            f"though its direction is {direction.value}: taken as net energy."
+            f"{name}: values below zero, the first in line {batch[below[0]][1].line}, make it net energy, though its "
+            f"direction is {direction.value}: {len(below):,}."
         )
         direction = Direction.NET
     channel = Channel(

@@ -210,8 +210,9 @@ def _one_of(
     source: Source, name: str, rows: Rows, values: NDArray[np.int64], decimals: int, same: list[int]
 ) -> tuple[int, int]:
     """Which of the rows ``same``, all for one start, counts; and how many others said something else."""
-    ranks = rows.ranks
-    highest = same if ranks is None else [i for i in same if ranks[i] == max(ranks[j] for j in same)]
+    ranks = [0] * len(same) if rows.ranks is None else rows.ranks[same].tolist()
+    best = max(ranks)
+    highest = [i for i, rank in zip(same, ranks, strict=True) if rank == best]
     known = [i for i in highest if rows.qualities[i] != Quality.MISSING]
     kept = (known or highest)[0]
     for other in known:
@@ -223,8 +224,9 @@ def _one_of(
                 line=int(rows.lines[second]),
                 remedy="remove the one that is wrong",
             )
-    worse = sum(1 for i in same if i not in highest and _content(rows, values, i) != _content(rows, values, kept))
-    return kept, worse
+    content = _content(rows, values, kept)
+    lower = [i for i, rank in zip(same, ranks, strict=True) if rank < best]
+    return kept, sum(1 for i in lower if _content(rows, values, i) != content)
 
 
 def _content(rows: Rows, values: NDArray[np.int64], index: int) -> tuple[int, bool]:
@@ -237,16 +239,11 @@ def _clock(start: np.int64) -> str:
 
 def remarks(name: str, settled: Settled, numbers: Exact) -> list[str]:
     """What a person should know of how a channel came about, in whole sentences."""
-    said: list[str] = []
-    if numbers.rounded:
-        said.append(
-            f"{name}: {numbers.rounded:,} values are finer than a billionth of a unit and were rounded (half to even)."
-        )
-    if settled.disordered:
-        said.append(f"{name}: readings stood out of order in {settled.disordered:,} places and were sorted.")
     equal = settled.duplicates - settled.superseded
-    if equal:
-        said.append(f"{name}: {equal:,} readings stand in the file more than once with one value and count once.")
-    if settled.superseded:
-        said.append(f"{name}: {settled.superseded:,} readings gave way to a later update of the same interval.")
-    return said
+    told = (
+        (numbers.rounded, "values finer than a billionth of a unit were rounded (half to even)"),
+        (settled.disordered, "readings stood out of order and were sorted; places where that shows"),
+        (equal, "readings that stand in the file again with the same value count once"),
+        (settled.superseded, "readings gave way to a later update of the same interval"),
+    )
+    return [f"{name}: {what}: {count:,}." for count, what in told if count]

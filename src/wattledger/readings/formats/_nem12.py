@@ -275,10 +275,10 @@ class _Reader:
         said = ["Times are the Australian market's, UTC+10:00 all year.", *self.said]
         if self._index_reads:
             said.append(
-                f"{self._index_reads:,} index reads of 500 records are register reads, not intervals: not read."
+                f"Index reads in 500 records, which are not intervals and were not read: {self._index_reads:,}."
             )
         if self._odd_updates:
-            said.append(f"{self._odd_updates:,} update times could not be understood and were taken as not given.")
+            said.append(f"Update times that could not be understood and count as not given: {self._odd_updates:,}.")
         return said
 
 
