@@ -1,5 +1,6 @@
 """Published bills and the traps: tiers, seasons, clock changes, short months, rounding, gaps."""
 
+import doctest
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +20,7 @@ from wattledger.tariffs import (
     Tariff,
     TariffNotInForce,
     TariffWithoutZone,
+    _exact,
     advance,
     open_state,
     parse_tariff,
@@ -425,6 +427,10 @@ def test_unrounded_amounts_keep_every_digit(tariff_of: Build, even: Even) -> Non
 def _exactly(wh: int, price: str) -> Decimal:
     digits = price.replace("0.", "", 1)
     return Decimal(f"{wh * int(digits)}e-{len(digits) + 3}")
+
+
+def test_the_arithmetic_is_what_its_docstrings_say() -> None:
+    assert doctest.testmod(_exact) == doctest.TestResults(failed=0, attempted=3)
 
 
 def test_a_negative_price_pays_back(tariff_of: Build, even: Even) -> None:

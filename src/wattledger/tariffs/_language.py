@@ -44,10 +44,13 @@ _FIXED_PER = ("day", "month", "year")
 _MODES = ("half_up", "half_even", "half_down", "up", "down")
 
 # Clauses of the whole language that the engine cannot honour yet: refused by name, never passed over.
-_LATER_HEADER = ("supersedes", "eligible", "events", "indexes", "load_management", "export", "taxes", "minimum")
+_LATER_HEADER = (
+    *("supersedes", "eligible", "eligibility", "events", "index", "indexes", "load_management", "export", "bank"),
+    *("demand", "minimum", "tax", "taxes", "credits", "concessions"),
+)
 _LATER_KINDS = (
-    *("demand", "minimum", "percentage", "tax", "credit", "concession", "index", "export", "load_management"),
-    *("reactive", "contracted_power"),
+    *("demand", "minimum", "percentage", "tax", "credit", "concession", "subsidy", "index", "export", "netting"),
+    *("load_management", "reactive", "contracted_power"),
 )
 _KNOWN_FIELDS = {"energy": ("name", "kind", "price", "tiers"), "fixed": ("name", "kind", "price", "per", "proration")}
 _REQUIRED_FIELDS = {"energy": ("name", "price"), "fixed": ("name", "price", "per")}
