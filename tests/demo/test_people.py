@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,7 +54,7 @@ def of_style(town: Town, style: str) -> Supply:
 def test_there_are_all_sorts_of_people(big: Town) -> None:
     people = People(big)
     styles = [people.style(supply) for supply in big.prepaid]
-    assert all(styles.count(style) >= 8 for style in ("careful", "usual", "late"))
+    assert styles.count("late") == 3
     assert styles.count("careful") > styles.count("usual") > styles.count("late")
 
 
@@ -143,7 +144,7 @@ def test_a_recharge_always_brings_the_light_back(big: Town, owed: int, style: st
     amount = People(big).amount(intention, wallet=wallet(supply, f"-{owed}", "empty"))
     assert amount is not None
     assert amount > owed
-    assert amount % 10 == 0
+    assert amount % (1 if style == "late" else 10) == 0
 
 
 def test_nobody_pays_what_somebody_else_has_paid(big: Town) -> None:
@@ -157,6 +158,15 @@ def test_nobody_pays_what_somebody_else_has_paid(big: Town) -> None:
         supply = of_style(big, style)
         intention = Intention(due=NOON, contract_id=supply.contract_id, key="k")
         assert (people.amount(intention, wallet=wallet(supply, available, state)) is not None) == pays
+
+
+def test_the_late_buy_a_day_at_a_time(big: Town) -> None:
+    supply = of_style(big, "late")
+    looked = replace(wallet(supply, "-0.30", "empty"), daily_mean=Money.of("8.40", "CNY"))
+    for number in range(20):
+        amount = People(big).amount(Intention(due=NOON, contract_id=supply.contract_id, key=str(number)), wallet=looked)
+        assert amount is not None
+        assert 6 <= amount <= 10
 
 
 def test_first_amounts_are_part_of_a_usual_recharge(big: Town) -> None:

@@ -126,7 +126,7 @@ def test_every_step_is_told_in_words_and_not_by_colour_alone() -> None:
     lines = [story_line(story) for story in stories if story is not None]
     assert len(lines) == len(STORY)
     assert len({line.split("  ", 1)[1] for line in lines}) == len(lines)
-    assert "low-balance message at 8.30 CNY, about 1 day left" in lines[0]
+    assert "low-balance message at 8.30 CNY, about a day left" in lines[0]
     assert "off at 20:40" in lines[2]
     assert "213 posted, 2 held" in lines[-1]
     assert all(line.startswith("19:42") for line in lines)

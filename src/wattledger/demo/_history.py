@@ -15,12 +15,15 @@ from wattledger.demo.ports import TownHost
 from wattledger.kernel import Energy, Period, Problem, epoch, from_epoch, local_days, local_months, zone_named
 from wattledger.store import RecordedFact, Store
 
-_ROUND_HOURS = (0, 6, 10, 14, 18, 22)
-"""When, by the town's clock, history's readings come in: often enough for people to live by."""
-
-_LAST_HOURS = timedelta(hours=30)
+# When, by the town's clock, history's readings come in: once a day at first, at midnight UTC, where the store begins
+# new rows; in the last days often enough to look like life.
+_HOURS_FIRST = (8,)
+_HOURS_LATER = (8, 14, 18, 22)
+_LATER = timedelta(days=10)
+_EVERY_HOUR = timedelta(hours=26)
 _HOUR = timedelta(hours=1)
-_SETTLE_EVERY = timedelta(hours=2)
+_GRAIN_FIRST = timedelta(hours=1)
+_ASKED_AGAIN_AFTER = timedelta(minutes=15)
 _BILLS_AFTER = timedelta(minutes=30)
 _HELD_AGAIN_AFTER = timedelta(hours=6)
 
@@ -42,6 +45,8 @@ class Simulation:
     meters: VirtualMeters
     people: People
     heard: int = field(default=0)
+    dates: list[datetime] = field(default_factory=list)
+    """When the house has something to do by itself: announced cut-offs, meters to be asked again."""
 
     def listen(self, host: TownHost) -> list[RecordedFact]:
         """What has happened since last time; people have heard it too."""
@@ -49,12 +54,17 @@ class Simulation:
         if facts:
             self.heard = facts[-1].seq
             self.people.hear(facts)
+        for fact in facts:
+            if fact.kind == control.DisconnectPlanned.__name__:
+                self.dates.append(datetime.fromisoformat(fact.data["cut_off_at"]))
+            elif fact.kind == control.SwitchFailed.__name__:
+                self.dates.append(fact.at + _ASKED_AGAIN_AFTER)
         return facts
 
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """How far history has come, for a progress bar."""
+    """How far history has come, for a progress bar; the first one tells where it begins."""
 
     at: datetime
     intervals: int
@@ -69,6 +79,7 @@ def raise_town(*, host: TownHost, simulation: Simulation, progress: Callable[[Mi
     town, clock = simulation.town, simulation.clock
     register(host.store, town=town, people=simulation.people)
     wake(host, simulation)
+    progress(Milestone(at=clock.now(), intervals=0))
     if simulation.meters.sent_until() == town.plan.start:
         for supply in town.prepaid:
             amount = simulation.people.first_amount(supply)
@@ -84,6 +95,7 @@ def raise_town(*, host: TownHost, simulation: Simulation, progress: Callable[[Mi
             host.deliver(batch=batch)
             simulation.meters.acknowledge(batch)
             progress(Milestone(at=instant, intervals=sum(len(point.series) for point in batch.points)))
+        _bill_if_due(host, simulation)
         host.settle_town()
         simulation.listen(host)
 
@@ -175,12 +187,14 @@ def wake(host: TownHost, simulation: Simulation) -> None:
 
 
 def round_instants(town: Town, *, after: datetime) -> Iterator[datetime]:
-    """When history's readings come in: some times a day, every hour towards the end, last when the town goes live."""
-    live = town.plan.live_from
-    for day in local_days(Period(town.plan.start, live), zone=zone_named(ZONE)):
+    """When history's readings come in: once a day, later oftener, at months' ends, last when the town goes live."""
+    live, zone = town.plan.live_from, zone_named(ZONE)
+    for day in local_days(Period(town.plan.start, live), zone=zone):
+        turn = {0} if day.start.astimezone(zone).day == 1 else set()
         for hour in range(24):
             instant = day.start + hour * _HOUR
-            if max(after, town.plan.start) < instant < live and (hour in _ROUND_HOURS or live - instant <= _LAST_HOURS):
+            hours = turn.union(_HOURS_LATER if live - instant <= _LATER else _HOURS_FIRST)
+            if max(after, town.plan.start) < instant < live and (hour in hours or live - instant <= _EVERY_HOUR):
                 yield instant
     if after < live:
         yield live
@@ -206,26 +220,30 @@ def month_to_bill(store: Store, *, town: Town, now: datetime) -> str | None:
 
 
 def _live_until(until: datetime, host: TownHost, simulation: Simulation) -> None:
-    """Let people act and the house keep its dates up to ``until``; then the clock stands there."""
-    clock, people = simulation.clock, simulation.people
-    cut_offs: list[datetime] = []
+    """Let people act and the house keep its dates up to ``until``; then the clock stands there.
+
+    The clock goes from one thing that is due to the next; in the first weeks things wait for the full hour.
+    """
+    town, clock, people = simulation.town, simulation.clock, simulation.people
+    grain = _GRAIN_FIRST if town.plan.live_from - until > _LATER else timedelta(seconds=1)
     while clock.now() < until:
         now = clock.now()
-        ahead = [until, now + _SETTLE_EVERY, *cut_offs]
+        simulation.dates = [date for date in simulation.dates if date > now]
         month_turn = now.astimezone(zone_named(ZONE)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        ahead.append(month_turn + _BILLS_AFTER)
         due = people.next_due()
-        if due is not None:
-            ahead.append(max(due, now + timedelta(seconds=1)))
-        clock.move_to(min(instant for instant in ahead if instant > now))
+        ahead = [*simulation.dates, month_turn + _BILLS_AFTER, *([] if due is None else [max(due, now + grain)])]
+        stop = min((instant for instant in ahead if instant > now), default=until)
+        since = stop - town.plan.start
+        clock.move_to(min(until, town.plan.start - (-since // grain) * grain))
         for intention in people.take_due(clock.now()):
             pay(people, intention, store=host.store, payer=host.recharge, now=clock.now())
-        month = month_to_bill(host.store, town=simulation.town, now=clock.now())
-        if month is not None:
-            host.run_bills(month=month)
-        host.settle_town()
-        cut_offs += [
-            datetime.fromisoformat(fact.data["cut_off_at"])
-            for fact in simulation.listen(host)
-            if fact.kind == control.DisconnectPlanned.__name__
-        ]
+        if clock.now() < until:  # what happens at ``until`` is settled with the readings that come then
+            _bill_if_due(host, simulation)
+            host.settle_town()
+            simulation.listen(host)
+
+
+def _bill_if_due(host: TownHost, simulation: Simulation) -> None:
+    month = month_to_bill(host.store, town=simulation.town, now=simulation.clock.now())
+    if month is not None:
+        host.run_bills(month=month)

@@ -59,17 +59,19 @@ class LoadModel:
 
     def watt_hours(self, index: int, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Imported and exported energy of one point for the slots that start in ``[start, end)`` (epoch seconds)."""
-        imported: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-        exported: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        imported: list[NDArray[np.int64]] = []
+        exported: list[NDArray[np.int64]] = []
         at = start
-        while at < end:
+        while at < end or not imported:
             number, second = divmod(at + ZONE_OFFSET, DAY_SECONDS)
             until = min(end, (number + 1) * DAY_SECONDS - ZONE_OFFSET)
-            slots = slice(second // SLOT_SECONDS, second // SLOT_SECONDS + (until - at) // SLOT_SECONDS)
+            slots = slice(second // SLOT_SECONDS, second // SLOT_SECONDS + max(0, until - at) // SLOT_SECONDS)
             loads = self.day(number)
             imported.append(loads.imported[index, slots])
             exported.append(loads.exported[index, slots])
             at = until
+        if len(imported) == 1:
+            return imported[0], exported[0]
         return np.concatenate(imported), np.concatenate(exported)
 
     def _made(self, number: int) -> DayLoads:

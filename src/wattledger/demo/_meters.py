@@ -171,11 +171,12 @@ class VirtualMeters:
         end = slot_floor(until)
         with self._lock:
             now = epoch(self._clock.now())
+            silent = self._outages.all_silent(now)
             points: list[PointIntervals] = []
             for meter in self._meters.values():
                 if concentrator is not None and meter.supply.concentrator != concentrator:
                     continue
-                if meter.sent_until < end and not self._outages.silent(meter.supply, now):
+                if meter.sent_until < end and meter.supply.index not in silent:
                     meter.press_if_due(now)
                     points += self._pending(meter, end)
         if not points:
@@ -215,12 +216,13 @@ class VirtualMeters:
         return from_epoch(max(meter.sent_until for meter in self._meters.values()))
 
     def _pending(self, meter: _Meter, end: int) -> list[PointIntervals]:
-        starts = np.arange(meter.sent_until, end, SLOT_SECONDS, dtype=np.int64)
         imported, exported = self._measured(meter, end)
-        channels = {readings.IMPORT: imported}
-        if meter.supply.has_export:
-            channels[readings.EXPORT] = exported
-        qualities = np.full(len(starts), Quality.ACTUAL, dtype=np.uint8)
+        starts, qualities = _columns(meter.sent_until, end)
+        channels = (
+            {readings.IMPORT: imported, readings.EXPORT: exported}
+            if meter.supply.has_export
+            else {readings.IMPORT: imported}
+        )
         return [
             PointIntervals(
                 service_point_id=meter.supply.service_point_id,
@@ -234,8 +236,7 @@ class VirtualMeters:
         imported, exported = self._loads.watt_hours(meter.supply.index, meter.sent_until, end)
         if not len(imported) or (meter.on_at_sent and not meter.switched):
             return imported, exported
-        starts = np.arange(meter.sent_until, end, SLOT_SECONDS, dtype=np.int64)
-        connected = meter.connected_seconds(starts)
+        connected = meter.connected_seconds(_columns(meter.sent_until, end)[0])
         return imported * connected // SLOT_SECONDS, exported * connected // SLOT_SECONDS
 
     def _batch_id(self, points: Sequence[PointIntervals], end: int, concentrator: int | None) -> str:
@@ -278,12 +279,15 @@ class Outages:
 
     def silent(self, supply: Supply, at: int) -> bool:
         """Whether ``supply``'s meter is out of reach at epoch second ``at``."""
+        return supply.index in self.all_silent(at)
+
+    def all_silent(self, at: int) -> set[int]:
+        """The indexes of all supplies whose meters are out of reach at epoch second ``at``."""
         today = (at + ZONE_OFFSET) // DAY_SECONDS
+        found = set(self._over_month_end(at))
         for day in (today - 1, today):
-            begins, ends = self._begun_on(day).get(supply.index, (0, 0))
-            if begins <= at < ends:
-                return True
-        return self._over_month_end(supply, at)
+            found.update(index for index, (begins, ends) in self._begun_on(day).items() if begins <= at < ends)
+        return found
 
     def _outages_of_day(self, day: int) -> dict[int, tuple[int, int]]:
         """The outages that begin on a local day: from when to when, by the supply's index."""
@@ -296,18 +300,28 @@ class Outages:
             found[index] = (begins, begins + whole(self._seed, "outage-for", index, day, low=low, high=high))
         return found
 
-    def _over_month_end(self, supply: Supply, at: int) -> bool:
+    def _over_month_end(self, at: int) -> frozenset[int]:
         """A billed home and a billed shop fall silent over every month's end: their bills have to wait for the data."""
         local = from_epoch(at).astimezone(zone_named(ZONE))
         before, after = _OVER_MONTH_END
         turn = (local - before).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return turn + before <= local < turn + after and supply.index in self._silent_over(turn.year, turn.month)
+        return self._silent_over(turn.year, turn.month) if turn + before <= local < turn + after else frozenset()
 
     def _silent_over_month_end(self, year: int, month: int) -> frozenset[int]:
         drawn: dict[str, int] = {}
         for supply in sorted(self._billed, key=lambda s: chance(self._seed, "month-end", s.index, year, month)):
             drawn.setdefault(supply.kind, supply.index)
         return frozenset(drawn[kind] for kind in ("home", "shop") if kind in drawn)
+
+
+@lru_cache(maxsize=64)
+def _columns(start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The starts and qualities of the slots in ``[start, end)``; shared by many meters, so not to be written."""
+    starts = np.arange(start, end, SLOT_SECONDS, dtype=np.int64)
+    qualities = np.full(len(starts), Quality.ACTUAL, dtype=np.uint8)
+    for column in (starts, qualities):
+        column.flags.writeable = False
+    return starts, qualities
 
 
 def _first_register(town: Town, supply: Supply) -> int:

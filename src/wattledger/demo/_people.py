@@ -1,11 +1,13 @@
 """The people who prepay: who recharges when, how much, and how their money gets to the wallet.
 
 Three styles. The *careful* recharge some hours after the low-balance message; the *usual* when they are warned of the
-cut-off; the *late* only when the light is out. Everybody sleeps at night.
+cut-off. The *late* live from day to day: they recharge when the light is out, and no more than a day or two will take.
+They are few, but every evening some of them sit in the dark. Everybody sleeps at night.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from wattledger.store import RecordedFact, Store
 
 Style = Literal["careful", "usual", "late"]
 
-_CAREFUL_SHARE, _LATE_SHARE = 0.62, 0.12
+_USUAL_SHARE, _LATE_SHARE = 0.28, 0.025
 _WAKES, _SLEEPS = timedelta(hours=6, minutes=30), timedelta(hours=23, minutes=30)
 _LONG_LIE_MINUTES = 90
 _DAY = timedelta(days=1)
@@ -37,18 +39,20 @@ _HEARD = {
 # After what they hear, each style acts this many minutes later; a style that is not listed lets it pass.
 _MINUTES: dict[str, dict[Style, tuple[int, int]]] = {
     "low": {"careful": (30, 540)},
-    "warned": {"careful": (8, 40), "usual": (8, 50)},
+    "warned": {"careful": (8, 40), "usual": (6, 45)},
     "off": {"careful": (20, 60), "usual": (20, 60), "late": (20, 90)},
 }
 
 _AMOUNTS: dict[Style, tuple[int, ...]] = {
     "careful": (50, 50, 100, 100, 100, 200),
     "usual": (20, 30, 50, 50),
-    "late": (10, 10, 20, 20, 30),
+    "late": (10,),  # until they know what a day costs them
 }
 _SCALE: dict[Kind, int] = {"home": 1, "shop": 5, "dormitory": 20, "building_site": 20, "cafe": 5}
 _THRESHOLDS: dict[Kind, int] = {"home": 10, "shop": 40, "dormitory": 250, "building_site": 250, "cafe": 40}
 _ROUND_TO = 10
+_LATE_LEAST, _LATE_PERCENT = 4, (75, 120)  # of what a day costs them
+_FIRST_TENS = (3, 28)
 
 _TRIES = 4
 _TRY_SECONDS_FIRST = 0.25
@@ -96,24 +100,26 @@ class People:
         self._town = town
         self._seed = town.plan.seed
         self._meant: dict[str, Intention] = {}
+        homes = sorted(
+            (s for s in town.prepaid if s.kind == "home"), key=lambda s: chance(self._seed, "style", s.index)
+        )
+        late, usual = (max(1, round(len(homes) * share)) for share in (_LATE_SHARE, _USUAL_SHARE))
+        # Shares of those who are there, not of a chance: the smallest town has its late ones, a large one not too many.
+        self._styles: dict[str, Style] = dict.fromkeys((s.contract_id for s in homes[: late + usual]), "usual")
+        self._styles.update(dict.fromkeys((s.contract_id for s in homes[:late]), "late"))
 
     def style(self, supply: Supply) -> Style:
         """How this customer goes about recharging; businesses are never late on purpose."""
-        if supply.kind != "home":
-            return "careful"
-        drawn = chance(self._seed, "style", supply.index)
-        if drawn < _CAREFUL_SHARE:
-            return "careful"
-        return "late" if drawn >= 1 - _LATE_SHARE else "usual"
+        return self._styles.get(supply.contract_id, "careful")
 
     def low_threshold(self, supply: Supply) -> Money:
         """When this customer wants to be told that the balance is low."""
         return Money.of(_THRESHOLDS[supply.kind], CURRENCY)
 
     def first_amount(self, supply: Supply) -> Decimal:
-        """What is on the wallet when the town begins: some way down from a usual recharge."""
-        usual = self._habit(supply, "first", 0)
-        return Decimal(max(_ROUND_TO, usual * whole(self._seed, "first-part", supply.index, low=4, high=11) // 10))
+        """What is on the wallet when the town begins: enough for some days or some weeks."""
+        tens = whole(self._seed, "first", supply.index, low=_FIRST_TENS[0], high=_FIRST_TENS[1])
+        return Decimal(tens * _ROUND_TO * _SCALE[supply.kind])
 
     def hear(self, facts: Iterable[RecordedFact]) -> None:
         """Let people react to what happened to them."""
@@ -159,14 +165,18 @@ class People:
         style = self.style(supply)
         if wallet.state == "ok" or (style != "careful" and wallet.available.micro > 0):
             return None
-        usual = self._habit(supply, intention.key, 1)
-        owed = max(Decimal(0), -wallet.available.amount)
-        # Who is in the red pays that as well, in round figures, or the light would stay off.
-        return Decimal(usual + -(-int(owed.to_integral_value()) // _ROUND_TO) * _ROUND_TO)
+        usual = self._habit(supply, intention.key, wallet)
+        # Who is in the red pays that as well, or the light would stay off or soon go out again.
+        needed = Decimal(usual) / 2 - wallet.available.amount
+        unit = 1 if style == "late" else _ROUND_TO
+        return Decimal(max(usual, math.ceil(needed / unit) * unit))
 
-    def _habit(self, supply: Supply, label: str, number: int) -> int:
-        amounts = _AMOUNTS[self.style(supply)]
-        return pick(self._seed, f"amount/{label}", supply.index, number, among=amounts) * _SCALE[supply.kind]
+    def _habit(self, supply: Supply, key: str, wallet: Wallet) -> int:
+        style = self.style(supply)
+        if style == "late" and wallet.daily_mean is not None:
+            percent = whole(self._seed, f"days-worth/{key}", supply.index, low=_LATE_PERCENT[0], high=_LATE_PERCENT[1])
+            return max(_LATE_LEAST, int(wallet.daily_mean.amount * percent / 100))
+        return pick(self._seed, f"amount/{key}", supply.index, among=_AMOUNTS[style]) * _SCALE[supply.kind]
 
     def _mean_to(self, supply: Supply, heard: str, *, at: datetime, cause: str) -> None:
         span = _MINUTES[heard].get(self.style(supply))

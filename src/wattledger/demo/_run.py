@@ -30,11 +30,12 @@ from wattledger.demo._town import (
     HOMES_DEFAULT,
     LIVE_DAY_DEFAULT,
     SEED_DEFAULT,
+    ZONE,
     Town,
     TownPlan,
 )
 from wattledger.demo.ports import TownHost
-from wattledger.kernel import Problem
+from wattledger.kernel import Problem, zone_named
 
 SPEED_DEFAULT = 600
 PORT_DEFAULT = 8321
@@ -158,7 +159,8 @@ def run_demo(
                 stop.set()
                 town.join()
                 simulation.clock.stand_still()
-    console.print(f"The town stopped at {simulation.clock.now():%Y-%m-%d %H:%M} UTC. Seen live: {chronicle.summary()}.")
+    ended = simulation.clock.now().astimezone(zone_named(ZONE))
+    console.print(f"The town stopped at {ended:%a %d %b %Y %H:%M}. Seen live: {chronicle.summary()}.", soft_wrap=True)
     return chronicle
 
 
@@ -170,6 +172,7 @@ def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, sto
     plan = simulation.town.plan
     total = int((plan.live_from - plan.start).total_seconds())
     intervals, began = 0, time.monotonic()
+    said: datetime | None = None
     progress = Progress(
         TextColumn("Living {task.fields[day]}"),
         BarColumn(),
@@ -181,10 +184,12 @@ def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, sto
         disable=not console.is_terminal,
     )
     task = progress.add_task("history", total=total, day=f"{plan.start:%d %b}", intervals=0, rate=0)
-    said = plan.start
 
     def shown(milestone: Milestone) -> None:
         nonlocal intervals, said
+        if said is None:
+            said = milestone.at
+            console.print(_opening(simulation.town, milestone.at), soft_wrap=True)
         intervals += milestone.intervals
         passed = time.monotonic() - began
         rate = int(intervals / max(passed, 0.001))
@@ -198,11 +203,6 @@ def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, sto
         if stop.is_set():
             raise _Stopped
 
-    if simulation.clock.now() < plan.live_from:
-        console.print(
-            f"Raising a town: {plan.homes} homes, {len(simulation.town.supplies) - plan.homes} others, "
-            f"seed {plan.seed}, {plan.days} days of history"
-        )
     with progress:
         try:
             raise_town(host=host, simulation=simulation, progress=shown)
@@ -210,6 +210,14 @@ def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, sto
             return
     if intervals:
         console.print(f"{intervals:,} intervals ingested, priced and settled in {time.monotonic() - began:.1f} s")
+
+
+def _opening(town: Town, at: datetime) -> str:
+    plan = town.plan
+    who = f"{plan.homes} homes, {len(town.supplies) - plan.homes} others, seed {plan.seed}"
+    if at > plan.start:
+        return f"Going on with the town ({who}) at {at.astimezone(zone_named(ZONE)):%a %d %b %Y %H:%M}"
+    return f"Raising a town: {who}, {plan.days} days of history"
 
 
 @contextmanager

@@ -47,12 +47,13 @@ class Story:
     words: str
 
 
+_FEW_DAYS = ("less than a day", "about a day")
 _Words = tuple[str, str, str]  # sign, style, words
 
 
 def _low(data: Mapping[str, Any]) -> _Words:
     days = data["days_left"]
-    about = "" if days is None else f", about {days} day{'' if days == 1 else 's'} left"
+    about = "" if days is None else f", about {days} days left" if days > 1 else f", {_FEW_DAYS[days]} left"
     return "▽", "yellow", f"low-balance message at {_amount(data['available_micro'])}{about}"
 
 

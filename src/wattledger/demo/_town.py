@@ -21,7 +21,7 @@ CURRENCY = "CNY"
 SLOT_SECONDS = 900
 """The length of every meter's interval."""
 
-HOMES_DEFAULT, DAYS_DEFAULT, SEED_DEFAULT = 200, 60, 7
+HOMES_DEFAULT, DAYS_DEFAULT, SEED_DEFAULT = 200, 60, 1
 _HOMES_MAX, _DAYS_MAX = 20_000, 400
 
 # The last day of a hot month, before the evening peak: within a few minutes of watching, wallets run empty, people
