@@ -85,6 +85,7 @@ def test_another_value_replaces_and_the_first_is_kept(two: Grid) -> None:
     [
         ({"nowhere": intervals([1])}, registry.ServicePointUnknown, "nowhere"),
         ({"h0": intervals([1], start=MARCH + timedelta(minutes=7))}, readings.BatchRefused, "grid"),
+        ({"h0": intervals([-1])}, readings.BatchRefused, "less than no energy"),
         ({"h0": intervals([2**31])}, readings.BatchRefused, "2,147,483,647"),
     ],
 )

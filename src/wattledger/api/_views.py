@@ -33,6 +33,9 @@ _FORECAST_DAYS_MIN = 3
 _NEAR_ZERO_ROWS = 12
 _EVENT_ROWS = 40
 _USAGE_DAYS_MAX = 400
+_ANY_PERIOD = "any time"
+"""Energy whose price does not depend on the period."""
+
 _RECHARGE_NEWS = timedelta(days=1)
 _SUGGESTED_DAYS = (10, 20, 30)
 
@@ -207,10 +210,7 @@ def usage_view(tx: Transaction, *, contract_id: str, period: Period, now: dateti
         start=period.start,
         end=period.end,
         kwh=_text(known.kilowatt_hours),
-        by_period=[
-            m.PeriodUse(period=name, kwh=_text(kwh), cost=_cost(tx, contract, period, name, segments))
-            for name, kwh in use.items()
-        ],
+        by_period=_period_uses(use, _energy_cost(tx, contract, period, segments), contract.currency),
         missing=sum(one.quality == "missing" for one in intervals),
         estimated=sum(one.quality == "estimated" for one in intervals),
         interval_seconds=meter.interval_seconds,
@@ -273,8 +273,9 @@ def _by_period_cost(before: tariffs.Rating | None, after: tariffs.Rating) -> tup
             if not isinstance(amount, Money):
                 continue
             signed = Money(sign * amount.micro, amount.currency)
-            if line.kind == "energy" and line.period is not None:
-                energy[line.period] = energy.get(line.period, Money.zero(after.currency)) + signed
+            if line.kind == "energy":
+                period = line.period or _ANY_PERIOD
+                energy[period] = energy.get(period, Money.zero(after.currency)) + signed
             else:
                 fixed += signed
     return energy, fixed
@@ -397,7 +398,8 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
     after = _month_so_far(tx, contract, segment, now)
     energy, fixed = _by_period_cost(before, after)
     for name in energy:
-        use.setdefault(name, Decimal(0))
+        if name != _ANY_PERIOD:
+            use.setdefault(name, Decimal(0))
     total = sum(energy.values(), start=fixed)
     return m.TodayView(
         start=today.start,
@@ -405,10 +407,7 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
         kwh=_text(so_far.kilowatt_hours),
         cost=total.text,
         fixed=fixed.text,
-        by_period=[
-            m.PeriodUse(period=name, kwh=_text(kwh), cost=energy.get(name, Money.zero(contract.currency)).text)
-            for name, kwh in use.items()
-        ],
+        by_period=_period_uses(use, energy, contract.currency),
         interval_seconds=seconds,
         intervals=intervals,
     )
@@ -550,14 +549,25 @@ def _event_data(data: Mapping[str, object]) -> dict[str, str]:
     return shown
 
 
-def _cost(tx: Transaction, contract: Contract, period: Period, name: str, segments: list[Segment]) -> str:
-    """What a price period cost within ``period``: the difference of the running bills at its two ends."""
-    cost = Money.zero(contract.currency)
+def _energy_cost(tx: Transaction, contract: Contract, period: Period, segments: list[Segment]) -> dict[str, Money]:
+    """What energy cost within ``period``, by price period: the difference of the running bills at its two ends."""
+    cost: dict[str, Money] = {}
     for segment in segments:
         part = segment.period.intersection(period)
         if part is None:
             continue
         before = _month_so_far(tx, contract, segment, part.start) if part.start > segment.period.start else None
         energy, _ = _by_period_cost(before, _month_so_far(tx, contract, segment, part.end))
-        cost += energy.get(name, Money.zero(contract.currency))
-    return cost.text
+        for name, amount in energy.items():
+            cost[name] = cost.get(name, Money.zero(contract.currency)) + amount
+    return cost
+
+
+def _period_uses(use: Mapping[str, Decimal], cost: Mapping[str, Money], currency: str) -> list[m.PeriodUse]:
+    """Energy and cost side by side; all of it together where one price holds in every period."""
+    if _ANY_PERIOD in cost and _ANY_PERIOD not in use:
+        use = {_ANY_PERIOD: sum(use.values(), start=Decimal(0))}
+    return [
+        m.PeriodUse(period=name, kwh=_text(kwh), cost=cost.get(name, Money.zero(currency)).text)
+        for name, kwh in use.items()
+    ]

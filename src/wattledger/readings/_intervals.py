@@ -192,9 +192,11 @@ def _check(tx: Transaction, batch: IntervalBatch) -> None:
             )
         if series.decimals != 3:  # noqa: PLR2004 - watt-hours: three places of a kWh
             raise BatchRefused(f"{name}: values are not in watt-hours")
-        if len(series) and (
-            int(np.abs(series.values).max()) > _INT32_MAX or bool((series.starts % series.seconds).any())
-        ):
+        if len(series) and int(series.values.min()) < 0:
+            raise BatchRefused(
+                f"{name}: an interval of less than no energy", remedy="send what is given back on the export channel"
+            )
+        if len(series) and (int(series.values.max()) > _INT32_MAX or bool((series.starts % series.seconds).any())):
             raise BatchRefused(
                 f"{name}: a start is off the {series.seconds}-second grid or a value is beyond 2,147,483,647 Wh"
             )
