@@ -34,7 +34,7 @@ export function Home({ contract, recharging }: { contract: string; recharging: b
   );
   const { data, failure, link, receivedAt, retry } = useLive(source);
   const clock = useTownClock(data, receivedAt, link);
-  const recharge = useRecharge(contract, data?.recharge ?? null, link);
+  const recharge = useRecharge(contract, data?.recharge ?? null);
   const page = `/app/${encodeURIComponent(contract)}`;
 
   return (

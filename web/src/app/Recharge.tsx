@@ -23,17 +23,12 @@ export function Recharge({ home, opened, close, recharge }: RechargeProps) {
   const { words } = useSpeech();
   const phone = useMediaQuery("(max-width: 640px)", undefined, { getInitialValueInEffect: false });
   return (
-    <Drawer
+    <Drawer.Root
       opened={opened}
       onClose={close}
-      title={words.recharge.title}
       position={phone ? "bottom" : "right"}
       size={phone ? "auto" : 440}
-      padding="lg"
-      closeButtonProps={{ "aria-label": words.recharge.close, size: 40 }}
       styles={{
-        title: { fontSize: 20, fontWeight: 700 },
-        header: { background: "var(--wl-card)" },
         content: {
           background: "var(--wl-card)",
           borderRadius: phone ? "22px 22px 0 0" : 0,
@@ -41,10 +36,17 @@ export function Recharge({ home, opened, close, recharge }: RechargeProps) {
         },
       }}
     >
-      <div className={classes.body}>
-        <Stage phase={recharge.phase} home={home} close={close} recharge={recharge} />
-      </div>
-    </Drawer>
+      <Drawer.Overlay />
+      <Drawer.Content>
+        <Drawer.Body className={classes.body}>
+          <div className={classes.top}>
+            <Drawer.Title className={classes.title}>{words.recharge.title}</Drawer.Title>
+            <Drawer.CloseButton aria-label={words.recharge.close} size={40} />
+          </div>
+          <Stage phase={recharge.phase} home={home} close={close} recharge={recharge} />
+        </Drawer.Body>
+      </Drawer.Content>
+    </Drawer.Root>
   );
 }
 
@@ -140,7 +142,7 @@ function Form({ home, phase, pay }: FormProps) {
     if (amount !== null) pay(amount);
   };
   return (
-    <form onSubmit={submit} className={classes.body} noValidate>
+    <form onSubmit={submit} className={classes.form} noValidate>
       {home.balance !== null && (
         <p className={classes.lead}>{words.recharge.lead(show.money(home.balance.available, currency))}</p>
       )}

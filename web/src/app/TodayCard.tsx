@@ -112,7 +112,7 @@ export function TodayCard({ home, known }: { home: HomeView; known: ReadonlyMap<
       </table>
       {today.intervals.length > 0 && (
         <Disclosure label={words.shell.table}>
-          <TableFrame label={words.today.title}>
+          <TableFrame label={words.shell.tableOf(words.today.title)}>
             <thead>
               <tr>
                 <th scope="col">{words.today.from}</th>

@@ -1,6 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { api, outcome, type Failure, type RechargeView } from "../api/client";
-import type { Link } from "../live";
 import { beginAttempt, isAnswer, pendingAttempt, randomKey, settleAttempt, type Attempt } from "./attempt";
 
 /** Where a recharge stands on this page. */
@@ -39,7 +38,7 @@ function firstPhase(contract: string): Phase {
 const pause = (ms: number): Promise<void> => new Promise((resume) => setTimeout(resume, ms));
 
 /** Sends recharges of one contract and follows the last one; `seen` is what the live page knows of it. */
-export function useRecharge(contract: string, seen: RechargeView | null, link: Link) {
+export function useRecharge(contract: string, seen: RechargeView | null) {
   const [phase, setPhase] = useState(() => firstPhase(contract));
   const sending = useRef(false);
 
@@ -76,7 +75,8 @@ export function useRecharge(contract: string, seen: RechargeView | null, link: L
 
   const following = phase.at === "result" ? phase.recharge : null;
   const newest = following !== null && seen?.id === following.id ? furtherOf(following, seen) : following;
-  const polled = newest !== null && !newest.complete && link !== "live" ? newest.id : null;
+  // Asked for as well as listened for: the live page tells of the latest recharge only, and only while it is live.
+  const polled = newest !== null && !newest.complete ? newest.id : null;
   useEffect(() => {
     if (polled === null) return undefined;
     const timer = setInterval(() => {
@@ -84,7 +84,9 @@ export function useRecharge(contract: string, seen: RechargeView | null, link: L
       void outcome(call).then((came) => {
         if (!("data" in came)) return;
         setPhase((was) =>
-          was.at === "result" && was.recharge.id === polled ? { at: "result", recharge: came.data } : was,
+          was.at === "result" && was.recharge.id === polled
+            ? { at: "result", recharge: furtherOf(was.recharge, came.data) }
+            : was,
         );
       });
     }, POLL_MS);

@@ -66,7 +66,7 @@ export function ArrivalsCard({ arrivals, zone }: { arrivals: OverviewView["arriv
             )}
           </ul>
           <Disclosure label={words.shell.table}>
-            <TableFrame label={words.arrivals.title}>
+            <TableFrame label={words.shell.tableOf(words.arrivals.title)}>
               <thead>
                 <tr>
                   <th scope="col">{words.arrivals.time}</th>

@@ -55,7 +55,7 @@ export function EventsCard({ events, zone, className }: EventsProps) {
       {events.length === 0 ? (
         <Empty title={words.events.none}>{words.events.noneLead}</Empty>
       ) : (
-        <div className={classes.list} role="region" aria-label={words.events.title} tabIndex={0}>
+        <div className={classes.list} role="region" aria-label={words.events.newestFirst} tabIndex={0}>
           {[...days].map(([day, entries]) => (
             <section key={day} aria-label={day}>
               <h3 className={classes.day}>{day}</h3>

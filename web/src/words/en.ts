@@ -22,6 +22,7 @@ export const en = {
     retry: "Try again",
     loading: "Loading",
     table: "Show as a table",
+    tableOf: (title: string) => `${title}: table`,
   },
 
   door: {
@@ -333,6 +334,7 @@ export const en = {
   events: {
     title: "Events",
     newest: "newest first",
+    newestFirst: "Events, newest first",
     several: (name: string, n: number) => `${name} × ${n}`,
     cutOff: (time: string) => `off at ${time}`,
     counts: (posted: number, held: number) => `${posted} posted, ${held} held`,

@@ -20,6 +20,7 @@ export const zh: Words = {
     retry: "重试",
     loading: "正在加载",
     table: "以表格显示",
+    tableOf: (title) => `${title}：表格`,
   },
 
   door: {
@@ -330,6 +331,7 @@ export const zh: Words = {
   events: {
     title: "事件",
     newest: "最新在前",
+    newestFirst: "事件，最新在前",
     several: (name, n) => `${name} × ${n}`,
     cutOff: (time) => `${time} 断电`,
     counts: (posted, held) => `入账 ${posted}，搁置 ${held}`,
