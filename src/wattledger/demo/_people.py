@@ -52,7 +52,7 @@ _SCALE: dict[Kind, int] = {"home": 1, "shop": 5, "dormitory": 20, "building_site
 _THRESHOLDS: dict[Kind, int] = {"home": 10, "shop": 40, "dormitory": 250, "building_site": 250, "cafe": 40}
 _ROUND_TO = 10
 _LATE_LEAST, _LATE_PERCENT = 4, (75, 120)  # of what a day costs them
-_FIRST_TENS = (3, 28)
+_FIRST_TENS = 3
 
 _TRIES = 4
 _TRY_SECONDS_FIRST = 0.25
@@ -117,8 +117,9 @@ class People:
         return Money.of(_THRESHOLDS[supply.kind], CURRENCY)
 
     def first_amount(self, supply: Supply) -> Decimal:
-        """What is on the wallet when the town begins: enough for some days or some weeks."""
-        tens = whole(self._seed, "first", supply.index, low=_FIRST_TENS[0], high=_FIRST_TENS[1])
+        """What is on the wallet when the town begins: so much that by the end of history people recharge every day."""
+        low, days = _FIRST_TENS, self._town.plan.days
+        tens = whole(self._seed, "first", supply.index, low=min(low, 1 + days // 20), high=low + 1 + days * 5 // 12)
         return Decimal(tens * _ROUND_TO * _SCALE[supply.kind])
 
     def hear(self, facts: Iterable[RecordedFact]) -> None:
