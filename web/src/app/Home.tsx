@@ -42,7 +42,11 @@ export function Home({ contract, recharging }: { contract: string; recharging: b
       title={data === null ? words.door.app : words.home.title(data.contract.account_name)}
       home="/app"
       width={1120}
-      status={data === null ? null : { link, clock, zone: data.zone, speed: data.clock_speed }}
+      status={
+        data === null && failure !== null
+          ? null
+          : { link, clock, zone: data?.zone ?? "UTC", speed: data?.clock_speed ?? 1 }
+      }
       footer={data === null ? undefined : <Foot home={data} />}
     >
       {data === null ? (

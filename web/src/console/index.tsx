@@ -21,7 +21,11 @@ export default function Console() {
       title={words.overview.title}
       home="/console"
       width={1360}
-      status={data === null ? null : { link, clock, zone: data.zone, speed: data.clock_speed }}
+      status={
+        data === null && failure !== null
+          ? null
+          : { link, clock, zone: data?.zone ?? "UTC", speed: data?.clock_speed ?? 1 }
+      }
     >
       {data !== null ? (
         <Overview view={data} />
