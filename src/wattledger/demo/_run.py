@@ -43,6 +43,7 @@ PORT_DEFAULT = 8321
 _TOWN_FILE = "town.json"
 _FRAMES_A_SECOND = 4
 _HOUR = timedelta(hours=1)
+_PAST_THE_HOUR = timedelta(minutes=10)  # when the readings of the hour are in
 _PLAIN_EVERY = timedelta(days=10)
 
 
@@ -283,7 +284,7 @@ class _Watcher:
                 self._console.print(story_line(story), highlight=False, markup=False, soft_wrap=True)
             now = self._simulation.clock.now()
             if now >= next_hour:
-                next_hour = now.replace(minute=0, second=0, microsecond=0) + _HOUR
+                next_hour = now.replace(minute=0, second=0, microsecond=0) + _HOUR + _PAST_THE_HOUR
                 snapshot = take_snapshot(self._host, town=self._simulation.town, now=now)
                 self._console.print(hour_line(snapshot), highlight=False, markup=False, soft_wrap=True)
 
