@@ -195,6 +195,15 @@ def test_home_of_a_prepaid_and_a_billed_customer(http: httpx.Client, grid: Grid)
     assert len(billed["today"]["intervals"]) == 48
 
 
+def test_the_price_now_is_that_of_the_tier_reached(http: httpx.Client, grid: Grid, tou_tariff: dict[str, Any]) -> None:
+    grid.publish(tou_tariff)
+    grid.homes(1, mode="prepay", tariff=str(tou_tariff["id"]), first=9)
+    grid.clock.advance(timedelta(hours=9))
+    assert http.get(f"{V1}/contracts/h9/home").json()["price"]["price"] == "0.5683"
+    grid.deliver("much", {"h9": intervals([2000] * 36)})  # 72 kWh: past the first 50.5
+    assert http.get(f"{V1}/contracts/h9/home").json()["price"]["price"] == "0.6183"
+
+
 def test_overview_counts_what_is_there(http: httpx.Client, grid: Grid, system: System) -> None:
     grid.deliver("a", {"h0": intervals([1000, 1000]), "h1": intervals([0, 0]), "h2": intervals([7])})
     grid.recharge("h1", "100")

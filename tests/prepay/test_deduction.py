@@ -87,6 +87,13 @@ def test_a_contract_without_a_wallet_is_not_recharged(home: Grid) -> None:
         home.recharge("h1", "5")
 
 
+def test_who_moves_in_pays_before_the_first_reading(home: Grid) -> None:
+    assert (home.wallet("h0").available, home.wallet("h0").state) == (cny("0"), "empty")
+    assert home.recharge("h0", "20").balance_after == cny("20")
+    home.deliver("a", {"h0": intervals([1000])})
+    assert home.wallet("h0").available == cny("19.40")
+
+
 def test_thresholds_are_told_once_and_arm_again_after_a_recharge(home: Grid) -> None:
     home.deliver("0", {"h0": intervals([0])})
     home.recharge("h0", "13", key="1")

@@ -121,8 +121,11 @@ def _meter_steps(tx: Transaction, recharge: prepay.Recharge) -> list[RechargeSte
     # No command yet: either the supply was on all the time, or the recharge's fact has not been told yet.
     contract = registry.contract(tx, contract_id=recharge.contract_id, at=recharge.created_at)
     supply = control.supply_of(tx, service_point_id=contract.service_point_id)
+    # What counts is the supply as it was when the money came: a later change says nothing of that.
+    changed_later = supply.since is not None and supply.since > recharge.created_at
+    was_on = (supply.state == "on") != changed_later
     state: m.StepState = "pending"
-    if supply.state == "on":
+    if was_on:
         state = "not_needed"
     elif recharge.balance_after.micro <= 0:
         state = "not_enough"
@@ -299,8 +302,8 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
     if recharge is not None and recharge_shown is not None:
         old = recharge.created_at < now - _RECHARGE_NEWS
         recharge_shown = None if old and recharge_shown.complete else recharge_shown
-    price = tariffs.price_at(tariff=segment.tariff, instant=now, zone=contract.zone)
-    spans = _spans_of(segments, Period(now, now + _DAY))
+    so_far = _month_so_far(tx, contract, segment, now)
+    spans = _spans_of(segments, Period(now, now + _DAY), tier_of={segment.period: _tier_reached(so_far)})
     return m.HomeView(
         contract=contract_summary(contract),
         zone=contract.zone,
@@ -313,16 +316,17 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
         now=now,
         clock_speed=clock_speed,
         balance=None if wallet is None else balance_view(wallet, now),
-        bill_so_far=_bill_so_far(tx, contract, segment, now) if wallet is None else None,
+        bill_so_far=_bill_so_far(so_far, segment, now) if wallet is None else None,
         supply=m.SupplyView(state=supply.state, reason=supply.reason, since=supply.since, cut_off_at=supply.cut_off_at),
-        use_now=_use_now(known, price.price, now),
-        price=_price_now(spans, price),
+        use_now=_use_now(known, Decimal(spans[0].price), now),
+        price=_price_now(spans),
         prices=spans,
         today=_today(
             tx,
             contract=contract,
             segment=segment,
             segments=segments,
+            so_far=so_far,
             known=known,
             today=today,
             seconds=meter.interval_seconds,
@@ -338,14 +342,15 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
     )
 
 
-def _spans_of(segments: list[Segment], period: Period) -> list[m.PriceSpan]:
+def _spans_of(segments: list[Segment], period: Period, *, tier_of: Mapping[Period, int]) -> list[m.PriceSpan]:
+    """The prices of ``period`` at the tier that each segment has reached, the first one where nothing is known."""
     spans: list[m.PriceSpan] = []
     for segment in segments:
         part = segment.period.intersection(period)
         if part is None:
             continue
         for span in tariffs.prices_between(tariff=segment.tariff, period=part, zone=segment.zone):
-            price = _text(span.price)
+            price = _text(span.tier_prices[min(tier_of.get(segment.period, 1), len(span.tier_prices)) - 1])
             if spans and (spans[-1].period, spans[-1].price) == (span.period_name, price):
                 spans[-1] = spans[-1].model_copy(update={"end": span.period.end})
             else:
@@ -355,11 +360,16 @@ def _spans_of(segments: list[Segment], period: Period) -> list[m.PriceSpan]:
     return spans
 
 
-def _price_now(spans: list[m.PriceSpan], price: tariffs.PricePoint) -> m.PriceNow:
+def _tier_reached(rating: tariffs.Rating) -> int:
+    """The tier that the next kilowatt-hour falls into, as far as what has been used tells."""
+    return max((line.tier for line in rating.lines if line.tier is not None and line.quantity), default=1)
+
+
+def _price_now(spans: list[m.PriceSpan]) -> m.PriceNow:
     following = spans[1] if len(spans) > 1 else None
     return m.PriceNow(
-        period=price.period_name,
-        price=_text(price.price),
+        period=spans[0].period,
+        price=spans[0].price,
         changes_at=None if following is None else following.start,
         next_period=None if following is None else following.period,
         next_price=None if following is None else following.price,
@@ -386,17 +396,17 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
     contract: Contract,
     segment: Segment,
     segments: list[Segment],
+    so_far: tariffs.Rating,
     known: IntervalSeries,
     today: Period,
     seconds: int,
     now: datetime,
 ) -> m.TodayView:
     elapsed = Period(today.start, max(today.start, from_epoch(epoch(now) // seconds * seconds)))
-    so_far = known.within(today)
-    intervals, use = _intervals(so_far, segments, elapsed, seconds)
+    used = known.within(today)
+    intervals, use = _intervals(used, segments, elapsed, seconds)
     before = _month_so_far(tx, contract, segment, today.start) if today.start > segment.period.start else None
-    after = _month_so_far(tx, contract, segment, now)
-    energy, fixed = _by_period_cost(before, after)
+    energy, fixed = _by_period_cost(before, so_far)
     for name in energy:
         if name != _ANY_PERIOD:
             use.setdefault(name, Decimal(0))
@@ -404,7 +414,7 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
     return m.TodayView(
         start=today.start,
         end=today.end,
-        kwh=_text(so_far.kilowatt_hours),
+        kwh=_text(used.kilowatt_hours),
         cost=total.text,
         fixed=fixed.text,
         by_period=_period_uses(use, energy, contract.currency),
@@ -427,8 +437,7 @@ def _usual(known: IntervalSeries, today: Period, now: datetime, zone: str) -> m.
     return m.UsualDay(today_kwh=_text(known.within(today).kilowatt_hours), usual_kwh=f"{mean:.3f}", days=len(totals))
 
 
-def _bill_so_far(tx: Transaction, contract: Contract, segment: Segment, now: datetime) -> m.BillSoFar:
-    so_far = _month_so_far(tx, contract, segment, now)
+def _bill_so_far(so_far: tariffs.Rating, segment: Segment, now: datetime) -> m.BillSoFar:
     elapsed, whole = epoch(now) - epoch(segment.period.start), segment.period.seconds
     forecast = None
     if elapsed >= _FORECAST_DAYS_MIN * 86_400:
@@ -521,7 +530,7 @@ def _near_zero(tx: Transaction, now: datetime) -> list[m.WalletRow]:
 
 
 def _event_views(tx: Transaction, now: datetime) -> list[m.EventView]:
-    facts = store.recent_facts(tx, limit=_EVENT_ROWS)
+    facts = store.recent_facts(tx, limit=_EVENT_ROWS, without=[billing.BillPosted])
     names = registry.account_names(tx, contract_ids={f.contract_id for f in facts if f.contract_id}, at=now)
     return [
         m.EventView(

@@ -11,7 +11,14 @@ from wattledger import ledger
 from wattledger.kernel import Money, Problem, stable_id
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import RechargeCredited
-from wattledger.prepay._wallets import WalletNotFound, locked_wallets, next_state, post_accrual, wallet_account
+from wattledger.prepay._wallets import (
+    ensure_wallets,
+    locked_wallets,
+    next_state,
+    post_accrual,
+    prepaid_currency,
+    wallet_account,
+)
 from wattledger.store import Row, Transaction
 
 _KEY_LENGTH_MAX = 200
@@ -65,10 +72,11 @@ def recharge(tx: Transaction, *, contract_id: str, amount: Money, method: str, k
         raise RechargeRefused(
             f"the key has {len(key)} characters", remedy=f"send a key of 1 to {_KEY_LENGTH_MAX} characters"
         )
+    # Who moves in pays first: a recharge opens the wallet if no reading has yet.
+    currency = prepaid_currency(tx, contract_id=contract_id, now=now)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now)
     # The wallet's lock also puts two requests with one key into a row.
-    row = locked_wallets(tx, [contract_id]).get(contract_id)
-    if row is None:
-        raise WalletNotFound(f"contract {contract_id} has no wallet", remedy="only prepaid contracts are recharged")
+    row = locked_wallets(tx, [contract_id])[contract_id]
     earlier = tx.execute(
         sa.select(t.recharge).where(t.recharge.c.contract_id == contract_id, t.recharge.c.key == key)
     ).one_or_none()

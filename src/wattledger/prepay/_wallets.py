@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from wattledger import ledger
+from wattledger import ledger, registry
 from wattledger.kernel import Money, Problem, epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored
@@ -110,6 +110,16 @@ def ensure_wallets(
             for contract, currency in sorted(missing.items())
         ],
     )
+
+
+def prepaid_currency(tx: Transaction, *, contract_id: str, now: datetime) -> str:
+    """The currency of a prepaid contract; raises :class:`WalletNotFound` for one that is billed afterwards."""
+    contract = registry.contract(tx, contract_id=contract_id, at=now)
+    if contract.mode != "prepay":
+        raise WalletNotFound(
+            f"contract {contract_id} has no wallet", remedy="it is billed afterwards: look at its bills"
+        )
+    return contract.currency
 
 
 def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, Row]:
@@ -219,12 +229,12 @@ def _posting(row: Row, currency: str, now: datetime) -> ledger.Transfer:
 
 
 def wallet(tx: Transaction, *, contract_id: str, now: datetime) -> Wallet:
-    """A contract's wallet as it stands; raises :class:`WalletNotFound`."""
+    """A contract's wallet as it stands; one that nothing has moved yet is empty. Raises :class:`WalletNotFound`."""
     row = tx.execute(sa.select(t.wallet).where(t.wallet.c.contract_id == contract_id)).one_or_none()
     if row is None:
-        raise WalletNotFound(
-            f"contract {contract_id} has no wallet", remedy="it is billed afterwards: look at its bills"
-        )
+        zero = Money.zero(prepaid_currency(tx, contract_id=contract_id, now=now))
+        threshold = Money(_THRESHOLD_DEFAULT, zero.currency)
+        return Wallet(contract_id, zero, zero, zero, "empty", threshold, None, None)
     return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), now)
 
 

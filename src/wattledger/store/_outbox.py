@@ -94,11 +94,15 @@ def undelivered(tx: Transaction) -> int:
     return int(tx.execute(sa.select(sa.func.count()).where(outbox.c.delivered.is_(False))).scalar_one())
 
 
-def recent_facts(tx: Transaction, *, limit: int, contract_id: str | None = None) -> list[RecordedFact]:
-    """The newest facts, newest first; of one contract if named."""
+def recent_facts(
+    tx: Transaction, *, limit: int, contract_id: str | None = None, without: Sequence[type[Fact]] = ()
+) -> list[RecordedFact]:
+    """The newest facts, newest first; of one contract if named, and without those kinds."""
     select = sa.select(outbox).order_by(outbox.c.seq.desc()).limit(limit)
     if contract_id is not None:
         select = select.where(outbox.c.contract_id == contract_id)
+    if without:
+        select = select.where(outbox.c.kind.not_in([kind.__name__ for kind in without]))
     return [_recorded(row) for row in tx.rows(select)]
 
 
