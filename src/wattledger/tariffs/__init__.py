@@ -1,33 +1,55 @@
 """Price as data: the tariff language, its calendar, and rating readings into charge lines. Pure."""
 
-from wattledger.tariffs._document import TariffRefused
-from wattledger.tariffs._files import load_tariff
-from wattledger.tariffs._language import Tariff, parse_tariff
-from wattledger.tariffs._prices import PricePoint, PriceSpan, by_period, period_indexes, price_at, prices_between
-from wattledger.tariffs._rating import (
-    ChargeLine,
-    ExactRating,
+from wattledger.tariffs._counting import (
+    ChannelWithoutPrice,
     NegativeEnergy,
     OutOfOrder,
-    Rating,
     RatingState,
+    Readings,
     advance,
     open_state,
-    rate,
-    settle,
 )
+from wattledger.tariffs._demand import IntervalsDoNotFit
+from wattledger.tariffs._document import Fault, TariffRefused
+from wattledger.tariffs._explain import Explanation, LineExplanation, Part, explain, readings_hash
+from wattledger.tariffs._files import load_tariff
+from wattledger.tariffs._history import NO_HISTORY, History
+from wattledger.tariffs._inverse import NoEnergyForMoney, inverse
+from wattledger.tariffs._language import Tariff, parse_tariff
+from wattledger.tariffs._lines import ChargeLine, ExactRating, LoadNotice, Rating
+from wattledger.tariffs._prices import PricePoint, PriceSpan, by_period, period_indexes, price_at, prices_between
+from wattledger.tariffs._rating import rate
 from wattledger.tariffs._segments import TariffNotInForce, TariffWithoutZone
+from wattledger.tariffs._settling import history_after, settle
+from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
 from wattledger.tariffs._urdb import TierConvention, import_urdb
 
 __all__ = [
+    "NO_HISTORY",
+    "NO_SIGNALS",
+    "ChannelWithoutPrice",
     "ChargeLine",
     "ExactRating",
+    "Explanation",
+    "Fact",
+    "FactUnknown",
+    "Fault",
+    "History",
+    "IndexPriceMissing",
+    "IndexPrices",
+    "IntervalsDoNotFit",
+    "LineExplanation",
+    "LoadNotice",
     "NegativeEnergy",
+    "NoEnergyForMoney",
     "OutOfOrder",
+    "Part",
     "PricePoint",
     "PriceSpan",
     "Rating",
     "RatingState",
+    "Readings",
+    "Signals",
     "Tariff",
     "TariffNotInForce",
     "TariffRefused",
@@ -35,7 +57,10 @@ __all__ = [
     "TierConvention",
     "advance",
     "by_period",
+    "explain",
+    "history_after",
     "import_urdb",
+    "inverse",
     "load_tariff",
     "open_state",
     "parse_tariff",
@@ -43,5 +68,6 @@ __all__ = [
     "price_at",
     "prices_between",
     "rate",
+    "readings_hash",
     "settle",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
@@ -25,24 +25,66 @@ LEAP_YEAR = 2024
 _OFFSET = re.compile(r"UTC([+-])([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?")
 
 
+Pattern = tuple[tuple[int, int], ...]
+"""(minute of the day, cell) in order, the first at minute 0; each cell holds until the next."""
+
+Patterns = Mapping[tuple[int, int, bool], Pattern]
+"""The pattern of each (season, weekday, holiday) that occurs; 0 is Monday."""
+
+
+@dataclass(frozen=True, eq=False)
+class HolidayRule:
+    """A country's holidays as the library ``holidays`` has them, and what the tariff adds and takes away."""
+
+    listed: frozenset[date] = frozenset()
+    country: str | None = None
+    subdivision: str | None = None
+    excepted: frozenset[date] = frozenset()
+
+    def __contains__(self, day: date) -> bool:
+        if day in self.listed:
+            return True
+        if self.country is None or day in self.excepted:
+            return False
+        return day in national_holidays(self.country, self.subdivision, day.year)
+
+
+@lru_cache(maxsize=512)
+def national_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    """A country's holidays in a year; raises ``NotImplementedError`` for a country or subdivision that is not known."""
+    import holidays  # noqa: PLC0415 - most tariffs do without, and it is slow to start
+
+    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year).keys())
+
+
 @dataclass(frozen=True, eq=False)
 class Calendar:
     """The compiled calendar of a tariff; one is held per tariff, so identity will do for equality.
 
     ``seasons``   the season's index of each of the 366 days of a leap year
-    ``holidays``  the listed days
-    ``patterns``  for (season, weekday, holiday): (minute, cell) in order, the first at minute 0; each cell holds until
-                  the next. What a cell is, the tariff says.
+    ``dated``     (first day, last day, season's index): spans of exact dates, which go before ``seasons``
+    ``holidays``  which days are
+    ``patterns``  what applies when; what a cell is, the tariff says
+    ``events``    for each event's name what applies while it is on; of two at once the first goes before
     """
 
     seasons: tuple[int, ...]
-    holidays: frozenset[date]
-    patterns: Mapping[tuple[int, int, bool], tuple[tuple[int, int], ...]]
+    holidays: HolidayRule
+    patterns: Patterns
+    dated: tuple[tuple[date, date, int], ...] = ()
+    events: Mapping[str, Patterns] = field(default_factory=dict)
 
-    def pattern(self, day: date) -> tuple[tuple[int, int], ...]:
-        """What applies when on ``day``."""
-        season = self.seasons[date(LEAP_YEAR, day.month, day.day).timetuple().tm_yday - 1]
-        return self.patterns[season, day.weekday(), day in self.holidays]
+    def season(self, day: date) -> int:
+        """The season's index of ``day``."""
+        for first, last, season in self.dated:
+            if first <= day <= last:
+                return season
+        return self.seasons[date(LEAP_YEAR, day.month, day.day).timetuple().tm_yday - 1]
+
+    def pattern(self, day: date, event: str | None = None) -> Pattern:
+        """What applies when on ``day``, ordinarily or while an event is on."""
+        patterns = self.patterns if event is None else self.events[event]
+        return patterns[self.season(day), day.weekday(), day in self.holidays]
 
 
 # --- zones -----------------------------------------------------------------------------------------------------------
@@ -107,15 +149,14 @@ def compiled_month(calendar: Calendar, zone: tzinfo, year: int, month: int) -> M
     pieces: list[tuple[int, int]] = []
     starts: list[int] = []
     day = date(year, month, 1)
-    begin = _midnight(day, zone)
+    begin = midnight(day, zone)
     while day.month == month:
         following = day + timedelta(days=1)
-        end = _midnight(following, zone)
+        end = midnight(following, zone)
         if begin < end:  # a zone may leave out a whole day
             starts.append(begin)
-            pattern = calendar.pattern(day)
             for first, last in _steady(begin, end, zone):
-                pieces.extend(_pieces(pattern, first, last, zone))
+                pieces.extend(_pieces(calendar.pattern(day), first, last, zone))
         day, begin = following, end
     return Month(
         edges=np.array([*(start for start, _ in pieces), begin], dtype=np.int64),
@@ -124,7 +165,21 @@ def compiled_month(calendar: Calendar, zone: tzinfo, year: int, month: int) -> M
     )
 
 
-def _midnight(day: date, zone: tzinfo) -> int:
+def while_on(calendar: Calendar, zone: tzinfo, event: str, begin: int, end: int) -> list[tuple[int, int]]:
+    """(epoch, cell) in order: what applies from ``begin`` to before ``end`` while an event is on."""
+    pieces: list[tuple[int, int]] = []
+    day = datetime.fromtimestamp(begin, tz=UTC).astimezone(zone).date()
+    while begin < end:
+        until = min(midnight(day + timedelta(days=1), zone), end)
+        if begin < until:
+            for first, last in _steady(begin, until, zone):
+                pieces.extend(_pieces(calendar.pattern(day, event), first, last, zone))
+            begin = until
+        day += timedelta(days=1)
+    return pieces
+
+
+def midnight(day: date, zone: tzinfo) -> int:
     """When the local ``day`` begins; where clocks skip midnight, the instant at which they do."""
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 

@@ -41,7 +41,7 @@ class Fault:
 
 
 class TariffRefused(Problem):
-    """A tariff does not say what it must, contradicts itself, or has a clause that is not supported yet.
+    """A tariff does not say what it must, contradicts itself, or says what is not part of the language.
 
     ``source`` names the document, ``faults`` are all that were found.
     """
@@ -199,15 +199,11 @@ class Clause:
             for key, value in self.value.items()
         }
 
-    def fields(self, *, known: Collection[str], required: Collection[str], later: Collection[str] = ()) -> Fields:
-        """The members of a mapping with fixed keys; notes those that are unknown, not supported yet, or left out."""
+    def fields(self, *, known: Collection[str], required: Collection[str] = ()) -> Fields:
+        """The members of a mapping with fixed keys; notes those that are unknown or left out."""
         entries = self.entries()
         for key, clause in entries.items():
-            if key in known:
-                continue
-            if key in later:
-                self.faults.add(self.path, f"clause not supported yet: {key}")
-            else:
+            if key not in known:
                 clause.refuse(f"unknown key {key!r}")
         for key in required:
             if self.is_mapping and entries.get(key, Clause(None, "", self.faults)).value is None:
@@ -260,15 +256,30 @@ class Clause:
         self.refuse(f"a date such as 2026-03-31 is expected, not {shown(self.value)}")
         return None
 
-    def one_of(self, choices: Collection[str], *, later: Collection[str] = ()) -> str | None:
+    def one_of(self, choices: Collection[str]) -> str | None:
         """One of the words."""
         if isinstance(self.value, str) and self.value in choices:
             return self.value
-        if isinstance(self.value, str) and self.value in later:
-            self.refuse(f"not supported yet: {self.value}")
-        else:
-            self.refuse(f"one of {', '.join(choices)} is expected, not {shown(self.value)}")
+        self.refuse(f"one of {', '.join(choices)} is expected, not {shown(self.value)}")
         return None
+
+    def whole(self, least: int, most: int) -> int | None:
+        """A whole number in these bounds, both included."""
+        number = self.number()
+        if number is None:
+            return None
+        if number != int(number) or not least <= number <= most:
+            self.refuse(f"a whole number from {least} to {most} is expected, not {plain_number(number)}")
+            return None
+        return int(number)
+
+    def flag(self) -> bool:
+        """Yes or no, as ``true`` or ``false``; a fault counts as no."""
+        if self.value is True or self.value == "true":
+            return True
+        if self.value is not False and self.value != "false":
+            self.refuse(f"true or false is expected, not {shown(self.value)}")
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +313,16 @@ class Fields:
         """The member's number, if it was given and is one."""
         clause = self.given.get(key)
         return None if clause is None else clause.number()
+
+    def one_of(self, key: str, choices: Collection[str]) -> str | None:
+        """The member's word, if it was given and is one of these."""
+        clause = self.given.get(key)
+        return None if clause is None else clause.one_of(choices)
+
+    def flag(self, key: str) -> bool:
+        """Whether the member was given as true."""
+        clause = self.given.get(key)
+        return clause is not None and clause.flag()
 
 
 def shown(value: object) -> str:

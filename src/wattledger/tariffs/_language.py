@@ -94,8 +94,17 @@ class Tariff:
 
     ``zone``           the IANA zone its clock stands in; ``None``: told when rating
     ``valid_from``     first local day in force, ``valid_to`` first one no longer; ``None``: unbounded
+    ``supersedes``     the version that it follows, if it says
+    ``eligibility``    what must hold of a contract that has it
+    ``season_names``   in the order of the year; ``(None,)`` when there are none
     ``period_names``   the price periods, dearest first
-    ``order_matters``  whether readings must be counted in the order of time (chronological tiers over several prices)
+    ``schedules``      the names of the further schedules
+    ``channels``       the channels that it prices, ``import`` first
+    ``events``         the event days that may be announced, ``index_series`` the published prices it needs
+    ``facts``          the facts of a contract that it may ask for
+    ``charges``        in the order of the bill
+    ``order_matters``  whether readings must be counted in the order of time (chronological tiers over several prices,
+                       sliding windows, loads watched for a duration)
     ``hash``           SHA-256 of the canonical document: the same for YAML and JSON, 0.1 and 0.10, any order of keys
     ``document``       the canonical document, JSON-able, numbers as text
     ``remarks``        what an importer had to decide or leave aside, whole sentences; not part of the document
@@ -108,17 +117,29 @@ class Tariff:
     zone: str | None
     valid_from: date | None
     valid_to: date | None
+    supersedes: str | None
+    eligibility: tuple[FactTest, ...]
+    season_names: tuple[str | None, ...]
     period_names: tuple[str, ...]
+    schedules: tuple[str, ...]
+    channels: tuple[str, ...]
+    events: tuple[str, ...]
+    index_series: tuple[str, ...]
+    facts: tuple[str, ...]
     order_matters: bool
     hash: str
     document: dict[str, Any] = field(repr=False)
     remarks: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = field(repr=False)
     calendar: Calendar = field(repr=False)
-    energy: tuple[EnergyCharge, ...] = field(repr=False)
-    fixed: tuple[FixedCharge, ...] = field(repr=False)
-    charge_order: tuple[str, ...] = field(repr=False)
+    charges: tuple[Charge, ...] = field(repr=False)
+    netting: Netting = field(repr=False)
     rounding: Rounding = field(repr=False)
+
+    @property
+    def energy(self) -> tuple[EnergyCharge, ...]:
+        """The charges that give energy taken a price."""
+        return tuple(c for c in self.charges if isinstance(c, EnergyCharge) and not c.export)
 
     def __eq__(self, other: object) -> bool:
         return self.hash == other.hash if isinstance(other, Tariff) else NotImplemented

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import Period, Problem, epoch
-from wattledger.tariffs._calendar import Month, compiled_month, zone_of
+from wattledger.tariffs._calendar import Month, compiled_month, while_on, zone_of
 from wattledger.tariffs._language import Tariff
 
 
@@ -65,8 +65,12 @@ def following(tariff: Tariff, zone: tzinfo, month: Month) -> Month:
     return month_containing(tariff, zone, datetime.fromtimestamp(month.end, tz=UTC))
 
 
+Occurrences = tuple[tuple[str, int, int], ...]
+"""(event, from epoch, to before epoch): when announced events are on."""
+
+
 @lru_cache(maxsize=1024)
-def segments(tariff: Tariff, zone: tzinfo, period: Period) -> Segments:
+def segments(tariff: Tariff, zone: tzinfo, period: Period, occurrences: Occurrences = ()) -> Segments:
     """What applies when in ``period``, clipped to it; neighbours differ, also across months."""
     start, end = epoch(period.start), epoch(period.end)
     if start == end:
@@ -81,8 +85,28 @@ def segments(tariff: Tariff, zone: tzinfo, period: Period) -> Segments:
     first = int(np.searchsorted(all_edges, start, side="right")) - 1
     last = int(np.searchsorted(all_edges, end, side="left"))
     begins, kinds = np.maximum(all_edges[first:last], start), all_cells[first:last]
+    for event in reversed(tariff.events):  # the first goes before the others: it is laid last
+        for name, on, off in occurrences:
+            if name == event and on < end and off > start:
+                pieces = while_on(tariff.calendar, zone, event, max(on, start), min(off, end))
+                begins, kinds = _spliced(begins, kinds, pieces, min(off, end), end)
     changes = np.concatenate(([True], kinds[1:] != kinds[:-1]))
     return Segments(np.append(begins[changes], end).astype(np.int64), kinds[changes])
+
+
+def _spliced(
+    begins: NDArray[np.int64], kinds: NDArray[np.int16], pieces: list[tuple[int, int]], until: int, end: int
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """The row with ``pieces`` laid over it, from the first of them to before ``until``."""
+    first = int(np.searchsorted(begins, pieces[0][0], side="left"))
+    last = int(np.searchsorted(begins, until, side="right"))
+    laid = [(begin, cell) for begin, cell in pieces]
+    if until < end:
+        laid.append((until, int(kinds[last - 1])))
+    return (
+        np.concatenate((begins[:first], np.array([begin for begin, _ in laid], dtype=np.int64), begins[last:])),
+        np.concatenate((kinds[:first], np.array([cell for _, cell in laid], dtype=np.int16), kinds[last:])),
+    )
 
 
 def check_in_force(tariff: Tariff, zone: tzinfo, period: Period) -> None:

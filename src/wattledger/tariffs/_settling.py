@@ -1,0 +1,676 @@
+"""What was counted, into charge lines and a total.
+
+A line's quantity times its price is one product of integers, divided once and rounded once, as the tariff says; a
+bill's total is the sum of its lines. Unrounded (``exact``) amounts are the same products; where no decimal can hold one (a
+pro-rata share, a day of a month's charge) it is given to 18 places, half to even, line by line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple, overload
+
+from wattledger.kernel import Money, Period, from_epoch
+from wattledger.tariffs._counting import COUNTED, INDEX_PLACES, RatingState, base_at, plan_for, reckoned_until
+from wattledger.tariffs._demand import measured
+from wattledger.tariffs._exact import as_decimal, as_ratio, exact_sum, rounded
+from wattledger.tariffs._history import History
+from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._lines import ChargeLine, ExactRating, LineKind, LoadNotice, Rating
+from wattledger.tariffs._model import (
+    EXPORT,
+    Charge,
+    Condition,
+    CreditCharge,
+    DemandCharge,
+    EnergyCharge,
+    FixedCharge,
+    LoadCharge,
+    MinimumCharge,
+    PercentageCharge,
+    Places,
+)
+from wattledger.tariffs._netting import Netted, netted
+from wattledger.tariffs._plan import (
+    POWER_UNITS,
+    UNITS,
+    CounterPlan,
+    EnergyPlan,
+    LinePlan,
+    LoadPlan,
+    MaximumPlan,
+    Price,
+    priced,
+)
+from wattledger.tariffs._proration import counted, months_counted, next_month, to_places, year_of
+from wattledger.tariffs._signals import holds, number_of
+
+_ASSUMED_SECONDS = 900  # of an interval of which none was ever seen
+_ONE = Price(Decimal(1), 1, 1)
+
+
+class Item(NamedTuple):
+    """A line before it is rounded: ``numerator / denominator`` of ``unit`` at ``price``, or an ``amount`` of its own.
+
+    ``key`` tells energy lines' place: (line, tier).
+    """
+
+    charge: str
+    kind: LineKind
+    period: str | None
+    season: str | None
+    tier: int | None
+    numerator: int
+    denominator: int
+    unit: str
+    price: Price
+    clause: str
+    at: datetime | None = None
+    amount: Fraction | None = None
+    key: tuple[int, int] = (0, 0)
+
+
+@overload
+def settle(
+    *, tariff: Tariff, state: RatingState, until: datetime | None = None, exact: Literal[False] = False
+) -> Rating: ...
+@overload
+def settle(
+    *, tariff: Tariff, state: RatingState, until: datetime | None = None, exact: Literal[True]
+) -> ExactRating: ...
+def settle(
+    *, tariff: Tariff, state: RatingState, until: datetime | None = None, exact: bool = False
+) -> Rating | ExactRating:
+    """The bill of what was counted.
+
+    What is charged for time is that of the local days begun before ``until``, so that running totals end at the bill of
+    the whole period (``None``).
+    """
+    return Settlement(tariff, state, until, exact=exact).rating()
+
+
+def history_after(*, tariff: Tariff, state: RatingState) -> History:
+    """What this period leaves to the bills after it: hand it to the next ``open_state``."""
+    return Settlement(tariff, state, None, exact=False).history()
+
+
+class Settlement:
+    """One settling: charge by charge, each knowing the lines before it."""
+
+    def __init__(self, tariff: Tariff, state: RatingState, until: datetime | None, *, exact: bool) -> None:
+        self.tariff, self.state, self.exact = tariff, state, exact
+        self.plan = plan_for(tariff, state)
+        self.reached = reckoned_until(state, until)
+        self.items: list[Item] = []
+        self.lines: list[ChargeLine] = []
+        self.amounts: list[Fraction] = []  # of each line, in the currency
+        self.covered: dict[str, int] = {}  # micro-units that minimums for a year cover
+        self.peaks: dict[str, int] = {}  # by key and month, for ratchets to come
+        self.net: Netted = netted(tariff, self.plan, state)
+        self.money_left = Fraction(state.history.bank.get("money", 0), 10**Money.PLACES)
+        self._settle()
+
+    # --- the whole ---------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        rounding = self.tariff.rounding
+        for charge in self.tariff.charges:
+            if charge.when is None or self._applies(charge.when, charge.name):
+                for item in self._items(charge):
+                    tax = isinstance(charge, PercentageCharge) and charge.kind == "tax"
+                    self._add(item, rounding.tax if tax and rounding.tax is not None else rounding.line)
+        for item in self._bank_items():
+            self._add(item, rounding.line)
+        if rounding.bill is not None and not self.exact:
+            total = sum(self.amounts, start=Fraction(0))
+            self._add(self._lump("rounding", "rounding", to_places(total, rounding.bill) - total, "rounding.bill"))
+
+    def _add(self, item: Item, places: Places | None = None) -> None:
+        amount = item.amount
+        if amount is None:
+            amount = Fraction(item.numerator * item.price.numerator, item.denominator * item.price.denominator)
+        if item.numerator == 0 and not amount:
+            return
+        if places is not None and not self.exact:
+            size = 10**places.places
+            amount = Fraction(rounded(amount.numerator * size, amount.denominator, places.mode), size)
+        averaged = item.amount is not None and item.unit == "kWh"
+        price = item.price.price
+        quantity = as_decimal(item.numerator, item.denominator)
+        if averaged:
+            mean = to_places(item.amount / Fraction(item.numerator, item.denominator), _SIX)  # type: ignore[operator]
+            price = as_decimal(mean.numerator, mean.denominator)
+        self.items.append(item)
+        self.amounts.append(amount)
+        self.lines.append(
+            ChargeLine(
+                charge=item.charge,
+                kind=item.kind,
+                period=item.period,
+                season=item.season,
+                tier=item.tier,
+                quantity=quantity,
+                unit=item.unit,
+                price=price,
+                amount=self._shown(amount),
+                clause=item.clause,
+                at=item.at,
+                averaged=averaged,
+            )
+        )
+
+    def _shown(self, amount: Fraction) -> Money | Decimal:
+        if self.exact:
+            return as_decimal(amount.numerator, amount.denominator)
+        micro = amount * 10**Money.PLACES
+        return Money(micro.numerator, self.tariff.currency)
+
+    def rating(self) -> Rating | ExactRating:
+        """The lines, their sum, and what the readings lacked."""
+        state, plan = self.state, self.plan
+        seconds = covered = crossing = 0
+        counts = [0] * len(COUNTED)
+        missing = expected = 0
+        for channel in state.channels:
+            if not channel.seconds and channel is not state.channels[0]:
+                continue  # a channel of which nothing was ever read is not expected
+            seconds = channel.seconds or _ASSUMED_SECONDS
+            covered = channel.covered
+            missing += max(0, self.reached - plan.start - covered) // seconds
+            expected += (self.reached - plan.start) // seconds
+            crossing += channel.crossing
+            counts = [had + more for had, more in zip(counts, channel.counts, strict=True)]
+        by_quality = dict(zip((q.name.lower() for q in COUNTED), counts, strict=True))
+        common: dict[str, Any] = {
+            "period": Period.of_epochs(plan.start, plan.end),
+            "currency": self.tariff.currency,
+            "lines": tuple(self.lines),
+            "expected": expected,
+            "missing": missing,
+            "estimated": by_quality["estimated"],
+            "substituted": by_quality["substituted"],
+            "suspect": by_quality["suspect"],
+            "crossing": crossing,
+            "coarse": max((count.coarse for count in state.demand), default=0),
+            "notices": tuple(self._notices()),
+            "banked": self._banked(),
+        }
+        if self.exact:
+            amounts = [line.amount for line in self.lines if isinstance(line.amount, Decimal)]
+            return ExactRating(total=exact_sum(amounts), **common)
+        micro = sum(line.amount.micro for line in self.lines if isinstance(line.amount, Money))
+        return Rating(total=Money(micro, self.tariff.currency), **common)
+
+    def _notices(self) -> Iterator[LoadNotice]:
+        for load, count in zip(self.plan.load, self.state.load, strict=True):
+            for begin, end, power in count.episodes:
+                yield LoadNotice(
+                    charge=load.charge.name,
+                    action=load.charge.action,
+                    start=from_epoch(begin),
+                    end=from_epoch(end),
+                    peak_kw=as_decimal(power, POWER_UNITS),
+                )
+
+    def _banked(self) -> dict[str, Decimal]:
+        kept = {period: as_decimal(units, UNITS) for period, units in self.net.bank.items() if units}
+        if self.money_left:
+            kept["money"] = as_decimal(self.money_left.numerator, self.money_left.denominator)
+        return kept
+
+    # --- conditions --------------------------------------------------------------------------------------------------
+
+    def _applies(self, when: Condition, name: str) -> bool:
+        if not all(holds(test, self.state.facts, wanted_by=f"the charge {name}") for test in when.facts):
+            return False
+        if when.over is None and when.up_to is None:
+            return True
+        bill = self.plan.bill
+        months = months_counted(when.proration, part=bill, bill=bill, until=bill.end)
+        months = Fraction(1) if when.proration.rule == "none" else months
+        used = Fraction(self._usage(), UNITS)
+        over = when.over is None or used > Fraction(when.over) * months
+        return over and (when.up_to is None or used <= Fraction(when.up_to) * months)
+
+    def _usage(self) -> int:
+        """The energy taken in the whole bill so far."""
+        taken = 0
+        for number, channel in enumerate(self.tariff.channels):
+            if channel != EXPORT:
+                taken += sum(self.net.sums[number * self.plan.width : (number + 1) * self.plan.width])
+        kept = self.state.history.bill
+        return taken + (kept[1].get("usage|", 0) if kept is not None and kept[0] == self.state.bill[0] else 0)
+
+    # --- kinds of charges --------------------------------------------------------------------------------------------
+
+    def _items(self, charge: Charge) -> Iterable[Item]:
+        by_kind: dict[type, Callable[[Any], Iterable[Item]]] = {
+            EnergyCharge: self._energy,
+            DemandCharge: self._demand,
+            LoadCharge: self._load,
+            FixedCharge: self._fixed,
+            MinimumCharge: self._minimum,
+            CreditCharge: self._credit,
+            PercentageCharge: self._percentage,
+        }
+        return by_kind[type(charge)](charge)
+
+    def _energy(self, charge: EnergyCharge) -> Iterator[Item]:
+        plan = self.plan.energy[charge.name]
+        kind: LineKind = "export" if charge.export else "energy"
+        if plan.index is not None:
+            yield from self._index(plan, kind)
+            return
+        sign = -1 if charge.export else 1
+        for (number, tier), (numerator, denominator) in sorted(self.tiers_of(plan).items()):
+            line = plan.lines[number]
+            shown = tier + 1 if len(line.prices) > 1 else None
+            price = line.prices[tier]
+            quantity = self._quantity(numerator, denominator * UNITS)
+            yield Item(
+                charge.name,
+                kind,
+                line.period,
+                line.season,
+                shown,
+                *quantity,
+                "kWh",
+                Price(sign * price.price, sign * price.numerator, price.denominator),
+                f"{line.clause}[{tier}]" if shown else line.clause,
+                key=(number, tier),
+            )
+
+    def _quantity(self, numerator: int, denominator: int) -> tuple[int, int]:
+        places = self.tariff.rounding.quantity
+        if places is None:
+            return numerator, denominator
+        size = 10**places.places
+        return rounded(numerator * size, denominator, places.mode), size
+
+    def tiers_of(self, plan: EnergyPlan) -> dict[tuple[int, int], tuple[int, int]]:
+        """The energy of each (line, tier) that has any, as a ratio in units of energy."""
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        first = self.first_counter(plan)
+        place = self._first_tier(plan)
+        for offset, counter in enumerate(plan.counters):
+            kept = None
+            if plan.ordered and len(counter.units) > 1:
+                width = sum(len(unit.bounds) + 1 for unit in counter.units)
+                kept = self.state.tiers[place : place + width]
+                place += width
+            base = base_at(self.state, first + offset)
+            for line, tier, numerator, denominator in self.counter_tiers(plan, counter, base, kept):
+                if numerator:
+                    key, ratio = (line, tier), (numerator, denominator)
+                    found[key] = _added(found[key], ratio) if key in found else ratio
+        return found
+
+    def first_counter(self, plan: EnergyPlan) -> int:
+        """The number of the charge's first counter among all."""
+        names = [name for name, _ in self.plan.counters]
+        return names.index(plan.charge.name) if plan.counters else 0
+
+    def _first_tier(self, plan: EnergyPlan) -> int:
+        place = 0
+        for other in self.plan.energy.values():
+            if other is plan:
+                break
+            place += other.ordered_tiers
+        return place
+
+    def counter_tiers(
+        self, plan: EnergyPlan, counter: CounterPlan, base: int, kept: Sequence[int] | None
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """(line, tier, numerator, denominator) of one counter; tiers without energy among them."""
+        sums, scale = self.net.sums, plan.scale
+        whole = sum([sums[slot] for unit in counter.units for slot in unit.slots])
+        slab = plan.charge.tiers is not None and plan.charge.tiers.allocation == "reached_slab"
+        place = 0
+        for unit in counter.units:
+            used = sum([sums[slot] for slot in unit.slots])
+            bounds = unit.bounds
+            if plan.by_demand:
+                bounds, scale = self._by_demand(plan, counter, unit.bounds)
+            if kept is not None:
+                tiers, denominator = kept[place : place + len(bounds) + 1], scale
+                place += len(bounds) + 1
+            elif not bounds:
+                tiers, denominator = [used], 1
+            elif slab:
+                reached = sum((base + whole) * scale > bound for bound in bounds)
+                tiers, denominator = [used * (n == reached) for n in range(len(bounds) + 1)], 1
+            else:
+                tiers, denominator = tiers_between(base * scale, (base + whole) * scale, bounds), scale
+                if len(counter.units) > 1 and whole:  # every period has the same shares: those of the whole counter
+                    tiers, denominator = [used * share for share in tiers], scale * whole
+                elif len(counter.units) > 1:
+                    tiers = [0] * len(tiers)
+            for tier, numerator in enumerate(tiers):
+                yield unit.line, tier, numerator, denominator
+
+    def _by_demand(self, plan: EnergyPlan, counter: CounterPlan, bounds: Sequence[int]) -> tuple[tuple[int, ...], int]:
+        """Limits per kW times the highest demand of the counter's month (of all, where it counts more than one)."""
+        peak = self.plan.demand[-1]
+        tops = measured(self.plan, peak, self.state.demand[-1])
+        month = counter.window[:7] if counter.window != "bill" else None
+        powers = [
+            top[0][0]
+            for maximum, top in zip(peak.maxima, tops, strict=True)
+            if top and (month is None or maximum.month == month)
+        ]
+        highest = max(powers, default=0)
+        return tuple(bound * highest for bound in bounds), plan.scale * POWER_UNITS
+
+    def _index(self, plan: EnergyPlan, kind: LineKind) -> Iterator[Item]:
+        charges = [energy.charge.name for energy in self.plan.energy.values() if energy.charge.index is not None]
+        amounts = self.state.index[charges.index(plan.charge.name)]
+        sign = -1 if plan.charge.export else 1
+        for number, line in enumerate(plan.lines):
+            slots = [slot for slot, of in enumerate(plan.line_of_slot) if of == number]
+            used = sum(self.state.sums[slot] for slot in slots)
+            amount = Fraction(sign * amounts[number], UNITS * 10**INDEX_PLACES)
+            if used:
+                yield Item(
+                    plan.charge.name,
+                    kind,
+                    line.period,
+                    line.season,
+                    None,
+                    used,
+                    UNITS,
+                    "kWh",
+                    _ONE,
+                    line.clause,
+                    amount=amount,
+                    key=(number, 0),
+                )
+
+    # --- demand ------------------------------------------------------------------------------------------------------
+
+    def _demand(self, charge: DemandCharge) -> Iterator[Item]:
+        number = next(n for n, plan in enumerate(self.plan.demand) if plan.charge is charge)
+        plan = self.plan.demand[number]
+        for maximum, tops in zip(plan.maxima, measured(self.plan, plan, self.state.demand[number]), strict=True):
+            found = _mean(tops)
+            self._remember_peak(maximum, found)
+            billed = self._billed(charge, maximum, found)
+            if billed is None:
+                continue
+            at = from_epoch(tops[0][1]) if tops else None
+            yield from self._demand_lines(charge, maximum, billed, at)
+
+    def _remember_peak(self, maximum: MaximumPlan, found: Fraction) -> None:
+        key = f"{maximum.month}/{maximum.key}"
+        self.peaks[key] = max(self.peaks.get(key, 0), found.numerator // found.denominator)
+
+    def _billed(self, charge: DemandCharge, maximum: MaximumPlan, found: Fraction) -> Fraction | None:
+        """The kW to bill, or ``None`` when nothing was measured and nothing is the least."""
+        kw = to_places(found / POWER_UNITS, charge.rounding)
+        least = Fraction(charge.minimum or 0)
+        if charge.ratchet is not None:
+            highest = max(self._looked_back(charge, maximum), default=0)
+            least = max(least, Fraction(highest, POWER_UNITS) * maximum.percent)
+        if charge.contracted is not None and charge.contracted.billed:
+            least = max(least, self._contracted(charge))
+        kw = max(kw, to_places(least, charge.rounding))
+        return kw or None
+
+    def _looked_back(self, charge: DemandCharge, maximum: MaximumPlan) -> Iterator[int]:
+        ratchet = charge.ratchet
+        year, month = int(maximum.month[:4]), int(maximum.month[5:7])
+        for back in range(1, (0 if ratchet is None else ratchet.months) + 1):
+            at = year * 12 + month - 1 - back
+            if ratchet is not None and at % 12 + 1 in ratchet.of:
+                kept = self.state.history.months.get(f"{at // 12:04d}-{at % 12 + 1:02d}", {})
+                yield kept.get("demand", {}).get(maximum.key, 0)
+
+    def _contracted(self, charge: DemandCharge) -> Fraction:
+        contracted = charge.contracted
+        if contracted is not None and contracted.kw is not None:
+            return Fraction(contracted.kw)
+        return Fraction(*number_of(self.state.facts, "contracted_kw", wanted_by=f"the charge {charge.name}"))
+
+    def _demand_lines(
+        self, charge: DemandCharge, maximum: MaximumPlan, billed: Fraction, at: datetime | None
+    ) -> Iterator[Item]:
+        bands = () if charge.contracted is None else charge.contracted.bands
+        contracted = self._contracted(charge) if bands else Fraction(0)
+        starts = [(Fraction(0), Fraction(1)), *((contracted * Fraction(o) / 100, Fraction(f)) for o, f in bands)]
+        cuts = sorted({Fraction(0), *maximum.limits, *(start for start, _ in starts)})
+        unit = "kW" if maximum.months == 1 else "kW" + {"day": "\u00b7day"}.get(charge.per, "\u00b7month")
+        slices: dict[tuple[int, Fraction], Fraction] = {}
+        for low, high in zip(cuts, [*cuts[1:], billed], strict=True):
+            top = min(high, billed)
+            if top > low:
+                tier = sum(low >= limit for limit in maximum.limits)
+                factor = next(factor for start, factor in reversed(starts) if low >= start)
+                slices[tier, factor] = slices.get((tier, factor), Fraction(0)) + top - low
+        for (tier, factor), kw in slices.items():
+            price = maximum.prices[tier]
+            if factor != 1:
+                value = Fraction(price.numerator, price.denominator) * factor
+                price = priced(as_decimal(value.numerator, value.denominator), self.tariff.rounding.price)
+            quantity = kw * maximum.months
+            yield Item(
+                charge.name,
+                "demand",
+                maximum.period,
+                maximum.season,
+                tier + 1 if maximum.limits else None,
+                quantity.numerator,
+                quantity.denominator,
+                unit,
+                price,
+                f"{maximum.clause}[{tier}]" if maximum.limits else maximum.clause,
+                at,
+            )
+
+    def _load(self, charge: LoadCharge) -> Iterator[Item]:
+        if charge.action in {"notice", "curtail"}:
+            return
+        for plan, count in zip(self.plan.load, self.state.load, strict=True):
+            if plan.charge is charge:
+                for line, energy in zip(plan.lines, count.energy, strict=True):
+                    if energy:
+                        yield self._load_line(plan, line, energy)
+
+    def _load_line(self, plan: LoadPlan, line: LinePlan, energy: int) -> Item:
+        numerator, denominator = self._quantity(energy, UNITS)
+        return Item(
+            plan.charge.name,
+            "load",
+            line.period,
+            line.season,
+            None,
+            numerator,
+            denominator,
+            "kWh",
+            line.prices[0],
+            line.clause,
+        )
+
+    # --- time, percentages, minimums, credits ------------------------------------------------------------------------
+
+    def _fixed(self, charge: FixedCharge) -> Iterator[Item]:
+        count = counted(
+            charge.per, charge.proration, part=self.plan.part, bill=self.plan.bill, until=self.reached
+        ) * self._times(charge.times, charge.name)
+        price = priced(charge.price, self.tariff.rounding.price)
+        clause = f"{charge.clause}.price"
+        unit = charge.per if charge.times is None else f"{charge.times}\u00b7{charge.per}"
+        yield Item(
+            charge.name, "fixed", None, None, None, count.numerator, count.denominator, unit, price, clause
+        )  # fmt: skip
+
+    def _times(self, fact: str | None, name: str) -> Fraction:
+        if fact is None:
+            return Fraction(1)
+        return Fraction(*number_of(self.state.facts, fact, wanted_by=f"the charge {name}"))
+
+    def _of(self, names: Sequence[str]) -> list[Fraction]:
+        return [a for item, a in zip(self.items, self.amounts, strict=True) if item.charge in names]
+
+    def _minimum(self, charge: MinimumCharge) -> Iterator[Item]:
+        got = sum(self._of(charge.covers), start=Fraction(0))
+        least = Fraction(charge.price) * self._times(charge.times, charge.name)
+        if charge.per == "year" and charge.proration.rule == "none":
+            self.covered[charge.name] = int(got * 10**Money.PLACES)
+            if not self._ends_year(charge.starts):
+                return
+            got += Fraction(self._covered_before(charge), 10**Money.PLACES)
+        else:
+            least *= counted(charge.per, charge.proration, part=self.plan.part, bill=self.plan.bill, until=self.reached)
+        if got < least:
+            yield self._lump(charge.name, "minimum", least - got, f"{charge.clause}.price")
+
+    def _ends_year(self, starts: int) -> bool:
+        if self.reached < self.plan.end or self.plan.end < self.plan.bill.end or not self.plan.part.dates:
+            return False
+        last = self.plan.part.dates[-1]
+        following = next_month(last.replace(day=1))
+        whole_month = self.plan.part.months[-1][2] <= self.plan.end
+        return whole_month and following.month == starts
+
+    def _covered_before(self, charge: MinimumCharge) -> int:
+        first = year_of(self.plan.part.dates[-1].replace(day=1), charge.starts)
+        months = self.state.history.months
+        return sum(
+            kept.get("covered", {}).get(charge.name, 0) for month, kept in months.items() if month >= f"{first:%Y-%m}"
+        )
+
+    def _percentage(self, charge: PercentageCharge) -> Iterator[Item]:
+        rate = charge.rate.scaleb(-2)
+        price = Price(rate, *as_ratio(rate))
+        bases = self._of(charge.of)
+        for base in bases if charge.by_line else [sum(bases, start=Fraction(0))]:
+            yield Item(
+                charge.name,
+                charge.kind,
+                None,
+                None,
+                None,
+                base.numerator,
+                base.denominator,
+                self.tariff.currency,
+                price,
+                f"{charge.clause}.rate",
+            )
+
+    def _credit(self, charge: CreditCharge) -> Iterator[Item]:
+        base = sum(self._of(charge.of), start=Fraction(0)) if charge.of else None
+        times = self._times(charge.times, charge.name)
+        if charge.rate is not None:
+            amount = max(base or Fraction(0), Fraction(0)) * Fraction(charge.rate) / 100 * times
+            clause = f"{charge.clause}.rate"
+        else:
+            count = counted(charge.per, charge.proration, part=self.plan.part, bill=self.plan.bill, until=self.reached)
+            amount = Fraction(charge.price or 0) * count * times
+            clause = f"{charge.clause}.price"
+        if charge.most is not None:
+            amount = min(amount, Fraction(charge.most))
+        if base is not None:
+            amount = min(amount, max(base, Fraction(0)))
+        if amount:
+            yield self._lump(charge.name, "credit", -amount, clause)
+
+    def _lump(self, name: str, kind: LineKind, amount: Fraction, clause: str) -> Item:
+        """One amount: once, at that price."""
+        price = Price(as_decimal(amount.numerator, amount.denominator), amount.numerator, amount.denominator)
+        return Item(name, kind, None, None, None, int(bool(amount)), 1, "bill", price, clause)
+
+    # --- bank --------------------------------------------------------------------------------------------------------
+
+    def _bank_items(self) -> Iterator[Item]:
+        """An emptied bank of kWh is paid out; a bank of money takes up what falls below zero and gives it back."""
+        bank = self.tariff.netting.bank
+        if bank is None:
+            return
+        clause = "netting.bank"
+        if bank.unit == "kwh":
+            if self.net.cashed and bank.cash_out:
+                price = priced(-bank.cash_out, self.tariff.rounding.price)
+                yield Item("bank", "bank", None, None, None, self.net.cashed, UNITS, "kWh", price, clause)
+            return
+        total = sum(self.amounts, start=Fraction(0))
+        taken = min(self.money_left, total) if total > 0 else total  # below zero: put in
+        if taken:
+            self.money_left -= taken
+            yield self._lump("bank", "bank", -taken, clause)
+        if self.net.emptied and self.money_left:
+            if bank.cash_out:
+                yield self._lump("bank", "bank", -self.money_left, f"{clause}.cash_out")
+            self.money_left = Fraction(0)
+
+    # --- what is left to later bills ---------------------------------------------------------------------------------
+
+    def history(self) -> History:
+        """This period's counts beside those before it, as far back as the tariff looks."""
+        state, plan = self.state, self.plan
+        months = {
+            month: {what: dict(kept) for what, kept in parts.items()} for month, parts in state.history.months.items()
+        }
+        bill: dict[str, int] = {}
+        if state.history.bill is not None and state.history.bill[0] == state.bill[0]:
+            bill = dict(state.history.bill[1])
+
+        def more(month: str, what: str, key: str, amount: int) -> None:
+            kept = months.setdefault(month, {}).setdefault(what, {})
+            kept[key] = kept.get(key, 0) + amount
+
+        for month, key, used in self._counted():
+            if month is None:
+                bill[key] = bill.get(key, 0) + used
+            else:
+                more(month, "energy", key, used)
+        bill["usage|"] = self._usage()
+        for key, power in self.peaks.items():
+            month, _, name = key.partition("/")
+            kept = months.setdefault(month, {}).setdefault("demand", {})
+            kept[name] = max(kept.get(name, 0), power)
+        for name, micro in self.covered.items():
+            more(f"{plan.part.dates[-1]:%Y-%m}", "covered", name, micro)
+        bank = {period: units for period, units in self.net.bank.items() if units}
+        if self.money_left:
+            whole = self.money_left * 10**Money.PLACES
+            bank["money"] = whole.numerator // whole.denominator
+        keep = sorted(months)[-_MONTHS_KEPT:]
+        return History(
+            since=state.history.since,
+            months={month: months[month] for month in keep if months[month]},
+            bill=(state.bill[0], bill),
+            bank=bank,
+        )
+
+    def _counted(self) -> Iterator[tuple[str | None, str, int]]:
+        """(month, key, energy) that this period added to tier counters; no month for those of the whole bill."""
+        size = len(self.tariff.cells)
+        for name, counter in self.plan.counters:
+            if self.plan.energy[name].charge.tiers is None:
+                continue
+            for slot in (slot for unit in counter.units for slot in unit.slots):
+                month = self.plan.windows[slot % self.plan.width // size][:7]
+                yield None if counter.window == "bill" else month, counter.key, self.net.sums[slot]
+
+
+_SIX = Places(places=6, mode="half_even")
+_MONTHS_KEPT = 37
+
+
+def tiers_between(begin: int, end: int, bounds: Sequence[int]) -> list[int]:
+    """What lies from ``begin`` to ``end`` of a counter, cut at the limits."""
+    edges = [min(max(bound, begin), end) for bound in bounds]
+    return [upper - lower for lower, upper in zip((begin, *edges), (*edges, end), strict=True)]
+
+
+def _added(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
+    (a, b), (c, d) = left, right
+    return (a + c, b) if b == d else (a * d + c * b, b * d)
+
+
+def _mean(tops: Sequence[tuple[int, int]]) -> Fraction:
+    if not tops:
+        return Fraction(0)
+    return Fraction(sum(power for power, _ in tops), len(tops))
