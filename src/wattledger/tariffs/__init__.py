@@ -13,7 +13,7 @@ from wattledger.tariffs._demand import IntervalsDoNotFit
 from wattledger.tariffs._document import Fault, TariffRefused
 from wattledger.tariffs._explain import Explanation, LineExplanation, Part, explain, readings_hash
 from wattledger.tariffs._files import load_tariff
-from wattledger.tariffs._history import NO_HISTORY, History
+from wattledger.tariffs._history import NO_HISTORY, History, looks_back_to
 from wattledger.tariffs._inverse import NoEnergyForMoney, inverse
 from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._lines import ChargeLine, ExactRating, LoadNotice, Rating
@@ -62,6 +62,7 @@ __all__ = [
     "import_urdb",
     "inverse",
     "load_tariff",
+    "looks_back_to",
     "open_state",
     "parse_tariff",
     "period_indexes",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
+
+from wattledger.tariffs._calendar import midnight
+from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._model import DemandCharge, EnergyCharge, MinimumCharge
+from wattledger.tariffs._proration import months_before, quarter_of, year_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,37 @@ class History:
 
 
 NO_HISTORY = History()
+
+
+def looks_back_to(*, tariff: Tariff, zone: tzinfo, start: datetime) -> datetime | None:
+    """The earliest instant at which something was used that the bill beginning at ``start`` may depend on.
+
+    ``start`` itself when the tariff remembers nothing of earlier bills; ``None``: since the contract began (a bank that
+    does not expire).
+    """
+    first = start.astimezone(zone).date().replace(day=1)
+    found = [epoch for epoch in _memories(tariff, zone, first) if epoch is not None]
+    if len(found) < len(list(_memories(tariff, zone, first))):
+        return None
+    return min([start, *(datetime.fromtimestamp(epoch, tz=UTC) for epoch in found)])
+
+
+def _memories(tariff: Tariff, zone: tzinfo, first: date) -> Iterator[int | None]:
+    bank = tariff.netting.bank
+    if bank is not None:
+        yield None if bank.expires is None else midnight(year_of(first, bank.expires), zone)
+    for charge in tariff.charges:
+        if isinstance(charge, EnergyCharge) and charge.tiers is not None:
+            tiers = charge.tiers
+            if tiers.basis == "year":
+                yield midnight(year_of(first, tiers.starts), zone)
+            elif tiers.basis == "quarter":
+                yield midnight(quarter_of(first, tiers.starts), zone)
+            elif tiers.basis == "rolling":
+                yield midnight(months_before(first, tiers.months - 1), zone)
+            elif tiers.basis == "month":
+                yield midnight(first, zone)
+        elif isinstance(charge, DemandCharge) and charge.ratchet is not None:
+            yield midnight(months_before(first, charge.ratchet.months), zone)
+        elif isinstance(charge, MinimumCharge) and charge.per == "year":
+            yield midnight(year_of(first, charge.starts), zone)

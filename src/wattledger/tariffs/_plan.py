@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import Period
+from wattledger.tariffs._calendar import midnight
 from wattledger.tariffs._exact import as_decimal, as_ratio
 from wattledger.tariffs._history import History
 from wattledger.tariffs._language import Tariff
@@ -32,7 +33,7 @@ from wattledger.tariffs._model import (
     Places,
     Tiers,
 )
-from wattledger.tariffs._proration import Span, months_counted, quarter_of, span_of, to_places, year_of
+from wattledger.tariffs._proration import Span, months_before, months_counted, quarter_of, span_of, to_places, year_of
 from wattledger.tariffs._segments import Occurrences, check_in_force, segments
 from wattledger.tariffs._signals import Facts, number_of
 
@@ -360,7 +361,7 @@ class _Compiler:
         if tiers.basis == "quarter":
             return f"{quarter_of(first, tiers.starts):%Y-%m}+3"
         if tiers.basis == "rolling":
-            return f"{_back(first, tiers.months - 1):%Y-%m}+{tiers.months}"
+            return f"{months_before(first, tiers.months - 1):%Y-%m}+{tiers.months}"
         return f"{first:%Y-%m}+1"
 
     def _limit_factors(self, tiers: Tiers | None) -> dict[str, Fraction]:
@@ -392,8 +393,8 @@ class _Compiler:
         """How much of a year, quarter or rolling stretch the contract has been there for, by days."""
         opened = {"year": year_of, "quarter": quarter_of}.get(tiers.basis)
         length = {"year": 12, "quarter": 3}.get(tiers.basis, tiers.months)
-        begin = opened(first, tiers.starts) if opened is not None else _back(first, tiers.months - 1)
-        whole = span_of(self.zone, _midnight(begin, self.zone), _midnight(_back(begin, -length), self.zone))
+        begin = opened(first, tiers.starts) if opened is not None else months_before(first, tiers.months - 1)
+        whole = span_of(self.zone, midnight(begin, self.zone), midnight(months_before(begin, -length), self.zone))
         since = max(whole.start, whole.start if self.since is None else self.since)
         return Fraction(len(whole.days) - max(whole.days_before(since + 1) - 1, 0), len(whole.days))
 
@@ -543,12 +544,6 @@ def _one(names: set[str] | set[str | None]) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _back(first: date, months: int) -> date:
-    """The first day of the month so many months before (after, if below zero)."""
-    at = first.year * 12 + first.month - 1 - months
-    return date(at // 12, at % 12 + 1, 1)
-
-
 def _bounds(bill: Span, first: date) -> tuple[int, int]:
     for begin, start, end, _ in bill.months:
         if begin == first:
@@ -557,17 +552,13 @@ def _bounds(bill: Span, first: date) -> tuple[int, int]:
     raise ValueError(msg)
 
 
-def _midnight(day: date, zone: tzinfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-
-
 def base_of(counter: CounterPlan, history: History, bill_start: int) -> int:
     """Where earlier bills, or earlier parts of this one, left a counter."""
     if counter.window == "bill":
         return history.bill[1].get(counter.key, 0) if history.bill is not None and history.bill[0] == bill_start else 0
     begin, _, length = counter.window.partition("+")
     first = date(int(begin[:4]), int(begin[5:7]), 1)
-    keys = [f"{_back(first, -n):%Y-%m}" for n in range(int(length))]
+    keys = [f"{months_before(first, -n):%Y-%m}" for n in range(int(length))]
     return sum(history.months.get(key, {}).get("energy", {}).get(counter.key, 0) for key in keys)
 
 

@@ -58,7 +58,7 @@ class PricePoint:
 def price_at(
     *, tariff: Tariff, instant: datetime, zone: str | tzinfo | None = None, signals: Signals = NO_SIGNALS
 ) -> PricePoint:
-    """What energy costs at ``instant``, and when that changes. Raises ``IndexPriceMissing`` for an unpublished price."""
+    """What energy costs at ``instant``, and when that changes. Raises ``IndexPriceMissing``."""
     clock = clock_zone(tariff, zone)
     check_in_force(tariff, clock, Period(instant, instant))
     if tariff.events or tariff.index_series:

@@ -87,6 +87,12 @@ def _month(first: date, zone: tzinfo) -> tuple[date, int, int, int]:
     return first, midnight(first, zone), midnight(following, zone), count
 
 
+def months_before(first: date, months: int) -> date:
+    """The first day of the month so many months before (after, if below zero) the one that begins on ``first``."""
+    at = first.year * 12 + first.month - 1 - months
+    return date(at // 12, at % 12 + 1, 1)
+
+
 def next_month(first: date) -> date:
     """The first day of the month after the one that begins on ``first``."""
     return date(first.year + first.month // 12, first.month % 12 + 1, 1)

@@ -1,8 +1,8 @@
 """What was counted, into charge lines and a total.
 
 A line's quantity times its price is one product of integers, divided once and rounded once, as the tariff says; a
-bill's total is the sum of its lines. Unrounded (``exact``) amounts are the same products; where no decimal can hold one (a
-pro-rata share, a day of a month's charge) it is given to 18 places, half to even, line by line.
+bill's total is the sum of its lines. Unrounded (``exact``) amounts are the same products; where no decimal can hold
+one (a pro-rata share, a day of a month's charge) it is given to 18 places, half to even, line by line.
 """
 
 from __future__ import annotations
