@@ -1,5 +1,6 @@
 """Price as data: the tariff language, its calendar, and rating readings into charge lines. Pure."""
 
+from wattledger.tariffs._columns import ColumnsDoNotFit, series_of
 from wattledger.tariffs._counting import (
     ChannelWithoutPrice,
     NegativeEnergy,
@@ -18,7 +19,7 @@ from wattledger.tariffs._inverse import NoEnergyForMoney, inverse
 from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._lines import ChargeLine, ExactRating, LoadNotice, Rating
 from wattledger.tariffs._prices import PricePoint, PriceSpan, by_period, period_indexes, price_at, prices_between
-from wattledger.tariffs._rating import rate
+from wattledger.tariffs._rating import monthly, rate
 from wattledger.tariffs._segments import TariffNotInForce, TariffWithoutZone
 from wattledger.tariffs._settling import history_after, settle
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
@@ -29,6 +30,7 @@ __all__ = [
     "NO_SIGNALS",
     "ChannelWithoutPrice",
     "ChargeLine",
+    "ColumnsDoNotFit",
     "ExactRating",
     "Explanation",
     "Fact",
@@ -63,6 +65,7 @@ __all__ = [
     "inverse",
     "load_tariff",
     "looks_back_to",
+    "monthly",
     "open_state",
     "parse_tariff",
     "period_indexes",
@@ -70,5 +73,6 @@ __all__ = [
     "prices_between",
     "rate",
     "readings_hash",
+    "series_of",
     "settle",
 ]
