@@ -58,7 +58,7 @@ class CalendarClauses:
 
     ``season_names``  in the order of the year, ``(None,)`` when there are none
     ``schedules``     the names of the further schedules, alphabetical
-    ``periods``       for each schedule, the tariff's own first, its periods: alphabetical, as order of keys says nothing
+    ``periods``       for each schedule, the tariff's own first, its periods: alphabetical: order of keys says nothing
     ``events``        the events that may be announced, the one that goes before first
     ``cells``         every (season, period, other schedules' periods) that occurs
     ``calendar``      what applies when

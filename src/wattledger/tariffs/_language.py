@@ -1,91 +1,100 @@
 """The tariff language: a document, checked clause by clause, becomes a :class:`Tariff` (see docs/tariff-language.md).
 
-A document that is wrong anywhere is refused whole, with everything that is wrong in it. A clause that the language
-will have but the engine cannot honour yet is refused by name. What is left out has one meaning, and the canonical
-document leaves it out too, so a version's hash stays what it is while the language grows.
+A document that is wrong anywhere is refused whole, with everything that is wrong in it. What is left out has one
+meaning, and the canonical document leaves it out too, so a version's hash stays what it is while the language grows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from wattledger.kernel import Problem, zone_named
+from wattledger.tariffs._by_cell import CellReader
 from wattledger.tariffs._calendar import Calendar
 from wattledger.tariffs._calendar_clauses import CalendarClauses
+from wattledger.tariffs._charge_clauses import (
+    ALL,
+    ChargeClause,
+    read_credit,
+    read_fixed,
+    read_minimum,
+    read_percentage,
+)
+from wattledger.tariffs._currencies import MINOR_PLACES
 from wattledger.tariffs._document import Clause, Faults, Fields, plain_number, read_yaml, shown
+from wattledger.tariffs._energy_clauses import read_energy
 from wattledger.tariffs._model import (
-    Allocation,
-    Basis,
+    EXPORT,
+    IMPORT,
+    Bank,
+    BankUnit,
     Cell,
-    Counter,
+    Charge,
+    Contracted,
+    DemandCharge,
     EnergyCharge,
-    FixedCharge,
-    FixedPer,
-    Proration,
+    FactTest,
+    LoadCharge,
+    Netting,
+    NettingPer,
+    Places,
     Rounding,
-    RoundingMode,
-    Tiers,
+)
+from wattledger.tariffs._power_clauses import read_demand, read_load
+from wattledger.tariffs._terms import (
+    ENERGY_PLACES,
+    MONEY_PLACES,
+    PRICE_PLACES,
+    read_facts,
+    read_first_of_month,
+    read_places,
 )
 
-_HEADER = ("id", "version", "name", "currency", "zone")
-_COUNTERS = ("all_periods", "per_period")
-_BASES = ("month", "day")
-_ALLOCATIONS = ("chronological", "pro_rata")
-_PRORATIONS = ("days", "none")
-_FIXED_PER = ("day", "month", "year")
-_MODES = ("half_up", "half_even", "half_down", "up", "down")
+_HEADER = ("id", "version", "name", "currency", "zone", "supersedes")
+_CALENDAR = ("seasons", "holidays", "day_types", "events", "periods", "schedules")
+_NETTING_PER = ("none", "interval", "day", "bill")
+_BANK_UNITS = ("kwh", "money")
+_PER_KW = {"contracted_kw": "contracted_kw", "person": "persons"}
+"""The fact of the contract that limits per something ask for."""
 
-# Clauses of the whole language that the engine cannot honour yet: refused by name, never passed over.
-_LATER_HEADER = (
-    *("supersedes", "eligible", "eligibility", "events", "index", "indexes", "load_management", "export", "bank"),
-    *("demand", "minimum", "tax", "taxes", "credits", "concessions"),
-)
-_LATER_KINDS = (
-    *("demand", "minimum", "percentage", "tax", "credit", "concession", "subsidy", "index", "export", "netting"),
-    *("load_management", "reactive", "contracted_power"),
-)
-_KNOWN_FIELDS = {"energy": ("name", "kind", "price", "tiers"), "fixed": ("name", "kind", "price", "per", "proration")}
-_REQUIRED_FIELDS = {"energy": ("name", "price"), "fixed": ("name", "price", "per")}
-_LATER_FIELDS = {
-    "energy": ("channel", "index", "adder", "cap", "floor", "factor", "when", "from", "to"),
-    "fixed": ("when", "per_kw", "standard_days", "from", "to"),
+
+class _Kind(NamedTuple):
+    """A kind of charge: the members it has and must have, and what reads it."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    read: Callable[[ChargeClause], Charge | None]
+
+
+_TIME = ("price", "per", "proration", "times")
+_KINDS = {
+    "energy": _Kind(("price", "tiers", "index", "channel", "schedule"), (), read_energy),
+    "export": _Kind(("price", "tiers", "index", "schedule"), (), read_energy),
+    "demand": _Kind(
+        (
+            *("price", "window", "statistic", "limits", "per", "proration", "ratchet", "minimum", "contracted"),
+            *("rounding", "channel", "schedule"),
+        ),
+        ("price", "window"),
+        read_demand,
+    ),
+    "load": _Kind(
+        ("over", "window", "duration", "during", "adder", "factor", "action", "channel", "schedule"),
+        ("over", "window"),
+        read_load,
+    ),
+    "fixed": _Kind(_TIME, ("price", "per"), read_fixed),
+    "minimum": _Kind((*_TIME, "covers", "starts"), ("price", "per", "covers"), read_minimum),
+    "percentage": _Kind(("rate", "of", "on"), ("rate", "of"), read_percentage),
+    "tax": _Kind(("rate", "of", "on"), ("rate", "of"), read_percentage),
+    "credit": _Kind((*_TIME, "rate", "of", "most"), (), read_credit),
 }
-_LATER_TIERS = ("rounding", "standard_days", "per_person", "per_kw")
-_LATER_ROUNDING = ("quantity", "price", "tax", "bill")
-
-# ISO 4217: the currencies whose minor unit is not a hundredth.
-_NO_MINOR_UNIT = frozenset(
-    (
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    )
-)
-_THOUSANDTHS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
-_TEN_THOUSANDTHS = frozenset(("CLF", "UYW"))
-_MOST_PLACES = 6  # Money counts millionths
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,24 +184,9 @@ def parse_tariff(
     return cast("Tariff", tariff)  # without faults there is one
 
 
-def _minor_places(currency: str) -> int:
-    if currency in _NO_MINOR_UNIT:
-        return 0
-    return 3 if currency in _THOUSANDTHS else 4 if currency in _TEN_THOUSANDTHS else 2
-
-
 def _canonical_hash(document: Mapping[str, Any]) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _ByCell:
-    """A value for each cell, the key of the line each cell belongs to, and the canonical clause."""
-
-    values: tuple[Any, ...]
-    keys: tuple[tuple[str | None, str | None], ...]
-    document: Any
 
 
 class _Author:
@@ -202,76 +196,55 @@ class _Author:
         self.faults = root.faults
         self.out: dict[str, Any] = {}
         self.fields = root.fields(
-            known=(*_HEADER, "valid", "seasons", "holidays", "day_types", "periods", "charges", "rounding"),
+            known=(*_HEADER, "valid", "eligibility", *_CALENDAR, "netting", "charges", "rounding"),
             required=("id", "version", "currency", "charges"),
-            later=_LATER_HEADER,
         )
 
     def tariff(self, remarks: tuple[str, ...]) -> Tariff | None:
         header = self._header()
         currency = header.get("currency") or ""
-        valid_from, valid_to = self._valid()
+        valid = self._valid()
+        eligibility = self._eligibility()
         rounding = self._rounding(currency)
         before = len(self.faults.found)
-        self.clauses = CalendarClauses(self.fields, self.faults)
-        self.out.update(self.clauses.document)
-        if len(self.faults.found) > before:  # prices can only be judged against a sound calendar
-            for charge in self._listed_charges():
-                self._charge_fields(charge)
-            return None
-        energy, fixed, order = self._charges()
+        calendar = CalendarClauses(self.fields, self.faults, valid=valid)
+        self.out.update(calendar.document)
+        self.reader = CellReader(calendar, sound=len(self.faults.found) == before)
+        charges = self._charges()
+        netting = self._netting(charges)
+        self._refuse_factors(charges)
         if self.faults.found:
             return None
-        periods, cells, calendar, energy = self._dearest_first(energy)
+        order, periods = _dearest_first(calendar, charges)
+        cells = tuple(calendar.cells[cell] for cell in order)
+        charges = [_reordered(charge, order) for charge in charges]
         return Tariff(
             id=str(header["id"]),
             version=str(header["version"]),
             name=header.get("name") or str(header["id"]),
             currency=currency,
             zone=header.get("zone"),
-            valid_from=valid_from,
-            valid_to=valid_to,
+            valid_from=valid[0],
+            valid_to=valid[1],
+            supersedes=header.get("supersedes"),
+            eligibility=eligibility,
+            season_names=calendar.season_names,
             period_names=periods,
-            order_matters=any(charge.order_matters(cells) for charge in energy),
+            schedules=calendar.schedules,
+            channels=_channels(charges, netting),
+            events=calendar.events,
+            index_series=_index_series(charges),
+            facts=_facts(charges),
+            order_matters=any(_order_matters(charge, cells) for charge in charges),
             hash=_canonical_hash(self.out),
             document=self.out,
             remarks=remarks,
             cells=cells,
-            calendar=calendar,
-            energy=tuple(energy),
-            fixed=tuple(fixed),
-            charge_order=tuple(order),
+            calendar=_moved(calendar.calendar, order),
+            charges=tuple(charges),
+            netting=netting,
             rounding=rounding,
         )
-
-    def _dearest_first(
-        self, energy: Sequence[EnergyCharge]
-    ) -> tuple[tuple[str, ...], tuple[Cell, ...], Calendar, list[EnergyCharge]]:
-        """Put the periods in an order that follows from the content, as the order of keys must not matter."""
-        old, calendar, seasons = self.clauses.cells, self.clauses.calendar, self.clauses.season_names
-        dearest: dict[str, Decimal] = {}
-        for cell, prices in zip(old, zip(*(charge.prices for charge in energy), strict=True), strict=True):
-            price = sum((tiers[0] for tiers in prices), start=Decimal(0))
-            dearest[cell.period] = max(price, dearest.get(cell.period, price))
-        periods = tuple(sorted(dearest, key=lambda name: (-dearest[name], name)))
-        order = sorted(range(len(old)), key=lambda c: (seasons.index(old[c].season), periods.index(old[c].period)))
-        place = {cell: new for new, cell in enumerate(order)}
-        patterns = {
-            key: tuple((minute, place[cell]) for minute, cell in pattern) for key, pattern in calendar.patterns.items()
-        }
-        moved = []
-        for charge in energy:
-            lines = [charge.lines[cell] for cell in order]
-            seen = list(dict.fromkeys(lines))
-            moved.append(
-                replace(
-                    charge,
-                    prices=tuple(charge.prices[cell] for cell in order),
-                    limits=tuple(charge.limits[cell] for cell in order),
-                    lines=tuple(seen.index(line) for line in lines),
-                )
-            )
-        return periods, tuple(old[cell] for cell in order), replace(calendar, patterns=patterns), moved
 
     # --- header ------------------------------------------------------------------------------------------------------
 
@@ -279,20 +252,22 @@ class _Author:
         header = {key: self.fields.text(key) for key in _HEADER if key in self.fields}
         self.out.update(header)
         currency, zone = header.get("currency"), header.get("zone")
-        if currency is not None and not re.fullmatch(r"[A-Z]{3}", currency):
+        if currency is not None and currency not in MINOR_PLACES:
             self.fields["currency"].refuse(f"an ISO 4217 code such as EUR is expected, not {currency!r}")
         if zone is not None:
             try:
                 zone_named(zone)
             except Problem as problem:
                 self.fields["zone"].refuse(str(problem))
+        if header.get("supersedes") is not None and header["supersedes"] == header.get("version"):
+            self.fields["supersedes"].refuse("a version cannot follow itself")
         return header
 
     def _valid(self) -> tuple[date | None, date | None]:
         clause = self.fields.get("valid")
         if clause is None:
             return None, None
-        given = clause.fields(known=("from", "to"), required=())
+        given = clause.fields(known=("from", "to"))
         days = {key: given[key].date() for key in given}
         self.out["valid"] = {key: day.isoformat() for key, day in days.items() if day is not None}
         first, last = days.get("from"), days.get("to")
@@ -302,47 +277,82 @@ class _Author:
             clause.refuse("'from' or 'to' is missing")
         return first, last
 
+    def _eligibility(self) -> tuple[FactTest, ...]:
+        if "eligibility" not in self.fields:
+            return ()
+        tests, self.out["eligibility"] = read_facts(self.fields["eligibility"])
+        return tests
+
     def _rounding(self, currency: str) -> Rounding:
-        places, mode = _minor_places(currency), "half_up"
-        standard = Rounding(places=places, mode="half_up")
+        usual = MINOR_PLACES.get(currency, 2)
+        standard = Rounding(line=Places(places=usual, mode="half_up"))
         clause = self.fields.get("rounding")
         if clause is None:
             return standard
-        given = clause.fields(known=("line",), required=("line",), later=_LATER_ROUNDING)
-        if "line" not in given:
-            return standard
-        line = given["line"].fields(known=("places", "mode"), required=())
-        wanted = line.number("places")
-        if wanted is not None:
-            if wanted != int(wanted) or not 0 <= wanted <= _MOST_PLACES:
-                line["places"].refuse(
-                    f"a whole number from 0 to {_MOST_PLACES} is expected, not {plain_number(wanted)}"
-                )
-            places = int(wanted)
-        mode = (line["mode"].one_of(_MODES) or mode) if "mode" in line else mode
-        rounding = Rounding(places=places, mode=cast("RoundingMode", mode))
-        if rounding != standard:
-            self.out["rounding"] = {"line": {"places": str(places), "mode": mode}}
-        return rounding
+        given = clause.fields(known=("line", "quantity", "price", "tax", "bill"))
+        if clause.is_mapping and not len(given):
+            clause.refuse("'line', 'quantity', 'price', 'tax' or 'bill' is missing")
+        found: dict[str, Places] = {}
+        written: dict[str, Any] = {}
+        for key, most, default in (
+            ("line", MONEY_PLACES, usual),
+            ("quantity", ENERGY_PLACES, None),
+            ("price", PRICE_PLACES, None),
+            ("tax", MONEY_PLACES, usual),
+            ("bill", MONEY_PLACES, usual),
+        ):
+            read = read_places(given[key], most=most, usual=default) if key in given else None
+            same = standard.line if key == "line" else found.get("line", standard.line) if key == "tax" else None
+            if read is not None and read[0] != same:
+                found[key], written[key] = read
+        if written:
+            self.out["rounding"] = written
+        return Rounding(
+            line=found.get("line", standard.line),
+            quantity=found.get("quantity"),
+            price=found.get("price"),
+            tax=found.get("tax"),
+            bill=found.get("bill"),
+        )
 
     # --- charges -----------------------------------------------------------------------------------------------------
 
-    def _charge_fields(self, clause: Clause) -> tuple[str | None, Fields | None]:
-        """The charge's kind and its members, as far as its shape is sound."""
-        kind = clause.value.get("kind") if isinstance(clause.value, Mapping) else None
-        if kind in _LATER_KINDS:
-            self.faults.add(clause.path, f"clause not supported yet: {kind}")
-            return None, None
-        if kind not in _KNOWN_FIELDS:
-            if not clause.is_mapping:
-                clause.refuse(f"a charge is expected, not {shown(clause.value)}")
-            elif kind is None:
-                clause.refuse("'kind' is missing")
-            else:
-                clause.entries()["kind"].refuse(f"unknown kind of charge {shown(kind)}")
-            return None, None
-        known, required, later = _KNOWN_FIELDS[kind], _REQUIRED_FIELDS[kind], _LATER_FIELDS[kind]
-        return kind, clause.fields(known=known, required=required, later=later)
+    def _charges(self) -> list[Charge]:
+        listed = self._listed_charges()
+        all_names = {str(clause.value.get("name")) for clause in listed if isinstance(clause.value, Mapping)}
+        charges: list[Charge] = []
+        earlier: dict[str, bool] = {}
+        priced = False
+        written: list[dict[str, Any]] = []
+        for clause in listed:
+            kind, given = self._members(clause)
+            priced = priced or kind == "energy"
+            name = None if given is None else given.text("name")
+            if given is None or kind is None:
+                continue
+            if name is not None and name in earlier:
+                given["name"].refuse(f"two charges are called {name!r}")
+            if name == ALL:
+                given["name"].refuse("a charge cannot be called 'all', which stands for all charges")
+            charge = ChargeClause(
+                name=name or "",
+                kind=kind,
+                clause=clause,
+                given=given,
+                reader=self.reader,
+                earlier=earlier,
+                all_names=all_names,
+                document={"name": name, "kind": kind},
+            )
+            read = _KINDS[kind].read(charge)
+            charges += [] if read is None else [read]
+            written.append(charge.document)
+            if name is not None:
+                earlier[name] = kind != "load" or "action" not in given
+        if listed and not priced:
+            self.fields["charges"].refuse("no charge gives energy a price")
+        self.out["charges"] = written
+        return charges
 
     def _listed_charges(self) -> list[Clause]:
         clause = self.fields.get("charges")
@@ -353,186 +363,204 @@ class _Author:
             return []
         return clause.items()
 
-    def _shapes_of_charges(self) -> None:
-        for clause in self._listed_charges():
-            self._charge_fields(clause)
-
-    def _charges(self) -> tuple[list[EnergyCharge], list[FixedCharge], list[str]]:
-        energy: list[EnergyCharge] = []
-        fixed: list[FixedCharge] = []
-        names: list[str] = []
-        written: list[dict[str, Any]] = []
-        for clause in self._listed_charges():
-            kind, given = self._charge_fields(clause)
-            name = None if given is None else given.text("name")
-            if given is None or name is None:
-                continue
-            if name in names:
-                given["name"].refuse(f"two charges are called {name!r}")
-            names.append(name)
-            if kind == "energy":
-                charge, document = self._energy(name, given)
-                energy += [] if charge is None else [charge]
-            else:
-                standing, document = self._fixed(name, given)
-                fixed += [] if standing is None else [standing]
-            written.append(document)
-        if not energy and not self.faults.found:
-            self.faults.add("charges", "no charge gives energy a price")
-        self.out["charges"] = written
-        return energy, fixed, names
-
-    def _energy(self, name: str, given: Fields) -> tuple[EnergyCharge | None, dict[str, Any]]:
-        document: dict[str, Any] = {"name": name, "kind": "energy"}
-        tiers, limits = self._tiers(given.get("tiers"), document)
-        price = self._by_cell(given.get("price"), "price", lambda leaf: self._prices(leaf, tiered=tiers is not None))
-        if price is None or limits is None:
-            return None, document
-        document["price"] = price.document
-        for cell, prices, bounds in zip(self.clauses.cells, price.values, limits, strict=True):
-            if len(prices) != len(bounds) + 1:
-                where = " ".join(part for part in (cell.season, cell.period) if part is not None)
-                given["price"].refuse(
-                    f"{len(bounds) + 1} prices are expected for {where}, one a tier; {len(prices)} are given"
-                )
-                return None, document
-        order = list(dict.fromkeys(price.keys))
-        charge = EnergyCharge(
-            name=name,
-            prices=price.values,
-            limits=limits,
-            lines=tuple(order.index(key) for key in price.keys),
-            tiers=tiers,
-        )
-        return charge, document
-
-    def _prices(self, clause: Clause, *, tiered: bool) -> tuple[tuple[Decimal, ...], Any] | None:
-        if clause.is_list and not tiered:
-            clause.refuse("several prices need 'tiers'")
-            return None
-        numbers = [item.number() for item in clause.items()]
-        prices = tuple(number for number in numbers if number is not None)
-        if len(prices) != len(numbers) or not prices:
-            return None
-        texts = [plain_number(number) for number in prices]
-        return prices, texts if tiered else texts[0]
-
-    def _tiers(
-        self, clause: Clause | None, document: dict[str, Any]
-    ) -> tuple[Tiers | None, tuple[tuple[Decimal, ...], ...] | None]:
-        if clause is None:
-            return None, ((),) * len(self.clauses.cells)
-        given = clause.fields(
-            known=("counter", "basis", "allocation", "limits", "proration"),
-            required=("counter", "basis", "allocation", "limits"),
-            later=_LATER_TIERS,
-        )
-        counter = given["counter"].one_of(_COUNTERS, later=("per_channel",)) if "counter" in given else None
-        basis = (
-            given["basis"].one_of(_BASES, later=("bill", "quarter", "year", "rolling")) if "basis" in given else None
-        )
-        allocation = (
-            given["allocation"].one_of(_ALLOCATIONS, later=("reached_slab", "slab_by_total"))
-            if "allocation" in given
-            else None
-        )
-        proration = (
-            given["proration"].one_of(_PRORATIONS, later=("standard_days", "exact")) if "proration" in given else None
-        )
-        if basis == "month" and "proration" not in given:
-            clause.refuse("'proration' is missing: are a month's limits cut by 'days' in a short bill, or 'none'?")
-        if basis == "day" and "proration" in given:
-            given["proration"].refuse("a daily basis is for the days of the bill; it needs no proration")
-        limits = self._by_cell(given.get("limits"), "limits", self._limits)
-        if counter is None or basis is None or allocation is None or limits is None:
+    def _members(self, clause: Clause) -> tuple[str | None, Fields | None]:
+        """A charge's kind and its members, as far as its shape is sound."""
+        if not isinstance(clause.value, Mapping):
+            clause.refuse(f"a charge is expected, not {shown(clause.value)}")
             return None, None
-        document["tiers"] = {"counter": counter, "basis": basis, "allocation": allocation, "limits": limits.document}
-        if basis == "month":
-            document["tiers"]["proration"] = proration
-        tiers = Tiers(
-            counter=cast("Counter", counter),
-            basis=cast("Basis", basis),
-            allocation=cast("Allocation", allocation),
-            proration=cast("Proration", proration if basis == "month" else "days"),
-        )
-        return tiers, limits.values
+        word = clause.value.get("kind")
+        kind = _KINDS.get(word) if isinstance(word, str) else None
+        if kind is None:
+            if word is None:
+                clause.refuse("'kind' is missing")
+            else:
+                clause.entries()["kind"].refuse(
+                    f"unknown kind of charge {shown(word)}: one of {', '.join(_KINDS)} is expected"
+                )
+            return None, None
+        return word, clause.fields(known=("name", "kind", "when", *kind.known), required=("name", *kind.required))
 
-    def _limits(self, clause: Clause) -> tuple[tuple[Decimal, ...], Any] | None:
-        numbers = [item.number() for item in clause.items()]
-        limits = tuple(number for number in numbers if number is not None)
-        if len(limits) != len(numbers):
-            return None
-        if any(limit <= 0 for limit in limits) or any(low >= high for low, high in pairwise(limits)):
-            clause.refuse("limits must be above zero, each higher than the one before")
-            return None
-        return limits, [plain_number(limit) for limit in limits]
+    # --- what concerns several charges -------------------------------------------------------------------------------
 
-    def _fixed(self, name: str, given: Fields) -> tuple[FixedCharge | None, dict[str, Any]]:
-        price = given.number("price")
-        per = given["per"].one_of(_FIXED_PER, later=("bill", "quarter", "kw", "kva")) if "per" in given else None
-        proration: str | None = "days"
-        if "proration" in given:
-            proration = given["proration"].one_of(_PRORATIONS, later=("standard_days", "exact"))
-            if per == "day":
-                given["proration"].refuse("a daily charge is for the days of the bill; it needs no proration")
-        if price is not None and price < 0:
-            given["price"].refuse("clause not supported yet: credit (a fixed charge below zero)")
-        if price is None or per is None or proration is None:
-            return None, {}
-        document = {"name": name, "kind": "fixed", "price": plain_number(price), "per": per}
-        if proration != "days":
-            document["proration"] = proration
-        charge = FixedCharge(name=name, price=price, per=cast("FixedPer", per), proration=cast("Proration", proration))
-        return charge, document
-
-    # --- values by season and period ---------------------------------------------------------------------------------
-
-    def _by_cell(
-        self, clause: Clause | None, what: str, leaf: Callable[[Clause], tuple[Any, Any] | None]
-    ) -> _ByCell | None:
-        """One value for all, or one a period, or one a season, or one a season and period."""
+    def _netting(self, charges: Sequence[Charge]) -> Netting:
+        clause = self.fields.get("netting")
         if clause is None:
-            return None
-        before = len(self.faults.found)
-        values: dict[Cell, tuple[Any, tuple[str | None, str | None]]] = {}
-        document = self._branch(clause, what, leaf, list(self.clauses.cells), (None, None), values)
-        if len(self.faults.found) > before:
-            return None
-        found = [values[cell] for cell in self.clauses.cells]
-        return _ByCell(tuple(value for value, _ in found), tuple(key for _, key in found), document)
+            return Netting(per="none", bank=None)
+        given = clause.fields(known=("per", "bank"), required=("per",))
+        per = cast("NettingPer", given.one_of("per", _NETTING_PER) or "none")
+        exports = [c for c in charges if isinstance(c, EnergyCharge) and c.export]
+        written: dict[str, Any] = {"per": per}
+        bank = None
+        if "bank" in given:
+            bank, written["bank"] = self._bank(given["bank"])
+            if bank is not None and bank.unit == "kwh" and exports:
+                given["bank"].refuse(f"what is left over goes to the bank or is paid by {exports[0].name!r}, not both")
+            if bank is not None and bank.unit == "money" and not exports and self.reader.sound:
+                given["bank"].refuse("a bank of money needs a charge of kind export that says what energy is worth")
+        if per in {"day", "bill"}:
+            for charge in charges:
+                if isinstance(charge, EnergyCharge) and charge.order_matters(self.reader.cells):
+                    self.faults.add(
+                        f"{charge.clause}.tiers",
+                        f"chronological tiers depend on the order of time, which netting by the {per} does not have",
+                    )
+        if written != {"per": "none"}:
+            self.out["netting"] = written
+        return Netting(per=per, bank=bank)
 
-    def _branch(
-        self,
-        clause: Clause,
-        what: str,
-        leaf: Callable[[Clause], tuple[Any, Any] | None],
-        cells: Sequence[Cell],
-        key: tuple[str | None, str | None],
-        values: dict[Cell, tuple[Any, tuple[str | None, str | None]]],
-    ) -> Any:  # noqa: ANN401 - JSON
-        if not clause.is_mapping:
-            read = leaf(clause)
-            values.update({} if read is None else dict.fromkeys(cells, (read[0], key)))
-            return None if read is None else read[1]
-        entries = clause.entries()
-        seasonal = (
-            key[0] is None
-            and None not in self.clauses.season_names
-            and any(name in self.clauses.season_names for name in entries)
+    def _bank(self, clause: Clause) -> tuple[Bank | None, dict[str, Any]]:
+        before = len(self.faults.found)
+        given = clause.fields(known=("unit", "expires", "across", "cash_out"), required=("unit",))
+        unit = given.one_of("unit", _BANK_UNITS)
+        expires = (
+            read_first_of_month(given["expires"], "the day on which a bank expires") if "expires" in given else None
         )
-        groups: dict[str, list[Cell]] = {}
-        for cell in cells:
-            groups.setdefault(str(cell.season) if seasonal else cell.period, []).append(cell)
-        kind = "season" if seasonal else "period"
-        document = {}
-        for name, entry in entries.items():
-            if name not in groups:
-                there = name in (self.clauses.season_names if seasonal else self.clauses.period_names)
-                entry.refuse(f"{name} does not occur in {key[0]}" if there else f"unknown {kind} {name!r}")
+        across = given.flag("across")
+        cash_out = given.number("cash_out")
+        if across and unit == "money":
+            given["across"].refuse("money has no periods that kWh could go across")
+        if cash_out is not None:
+            if "expires" not in given:
+                given["cash_out"].refuse("'expires' is missing: when is the bank paid out?")
+            if cash_out < 0 or (unit == "money" and cash_out not in {0, 1}):
+                given["cash_out"].refuse(
+                    "money is paid out (1) or not (0)" if unit == "money" else "must not be below zero"
+                )
+        written: dict[str, Any] = {"unit": unit}
+        if expires is not None:
+            written["expires"] = f"{expires:02d}-01"
+        if across:
+            written["across"] = True
+        if cash_out:
+            written["cash_out"] = plain_number(cash_out)
+        if len(self.faults.found) > before or unit is None:
+            return None, written
+        return Bank(
+            unit=cast("BankUnit", unit), expires=expires, across=across, cash_out=cash_out or Decimal(0)
+        ), written
+
+    def _refuse_factors(self, charges: Sequence[Charge]) -> None:
+        """A factor multiplies a price of its own period: there must be one, known before the month is over."""
+        for load in charges:
+            if not isinstance(load, LoadCharge) or load.action != "factor":
                 continue
-            inner = (name, key[1]) if seasonal else (key[0], name)
-            document[name] = self._branch(entry, what, leaf, groups[name], inner, values)
-        for name in groups:
-            if name not in entries:
-                clause.refuse(f"no {what} for {kind} {name}" + (f" in {key[0]}" if key[0] is not None else ""))
-        return document
+            for charge in charges:
+                if (
+                    isinstance(charge, EnergyCharge)
+                    and load.channel in charge.channels
+                    and (charge.tiers is not None or charge.index is not None)
+                ):
+                    what = "tiers" if charge.tiers is not None else "an index price"
+                    self.faults.add(
+                        f"{load.clause}.factor", f"a factor needs one price a period, and {charge.name!r} has {what}"
+                    )
+
+
+# --- what follows from the charges -----------------------------------------------------------------------------------
+
+
+def _dearest_first(calendar: CalendarClauses, charges: Sequence[Charge]) -> tuple[list[int], tuple[str, ...]]:
+    """The cells and the periods in an order that follows from the content, as the order of keys must not matter."""
+    cells, seasons = calendar.cells, calendar.season_names
+    priced = [c for c in charges if isinstance(c, EnergyCharge) and not c.export and c.schedule == 0]
+    dearest: dict[str, Decimal] = {}
+    for number, cell in enumerate(cells):
+        price = Decimal(0)
+        for charge in priced:
+            price += charge.prices[number][0] if charge.index is None else charge.index.adder[number]
+        dearest[cell.period] = max(price, dearest.get(cell.period, price))
+    periods = tuple(sorted(dearest, key=lambda name: (-dearest[name], name)))
+    order = sorted(
+        range(len(cells)),
+        key=lambda c: (seasons.index(cells[c].season), periods.index(cells[c].period), cells[c].others),
+    )
+    return order, periods
+
+
+def _moved(calendar: Calendar, order: Sequence[int]) -> Calendar:
+    place = {cell: new for new, cell in enumerate(order)}
+
+    def moved(patterns: Any) -> Any:  # noqa: ANN401 - patterns
+        return {key: tuple((minute, place[cell]) for minute, cell in pattern) for key, pattern in patterns.items()}
+
+    return replace(
+        calendar,
+        patterns=moved(calendar.patterns),
+        events={event: moved(patterns) for event, patterns in calendar.events.items()},
+    )
+
+
+def _reordered(charge: Charge, order: Sequence[int]) -> Charge:
+    """The charge with its values by cell in another order; lines and groups are numbered anew."""
+
+    def by_cell(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(values[cell] for cell in order)
+
+    def renumbered(values: Sequence[int]) -> tuple[int, ...]:
+        seen = list(dict.fromkeys(value for value in by_cell(values) if value >= 0))
+        return tuple(seen.index(value) if value >= 0 else -1 for value in by_cell(values))
+
+    if isinstance(charge, EnergyCharge):
+        index = charge.index
+        if index is not None:
+            index = replace(index, scale=by_cell(index.scale), adder=by_cell(index.adder))
+        return replace(
+            charge,
+            prices=by_cell(charge.prices),
+            limits=by_cell(charge.limits),
+            lines=renumbered(charge.lines),
+            index=index,
+        )
+    if isinstance(charge, DemandCharge):
+        ratchet = None if charge.ratchet is None else replace(charge.ratchet, percent=by_cell(charge.ratchet.percent))
+        return replace(
+            charge,
+            groups=renumbered(charge.groups),
+            prices=by_cell(charge.prices),
+            limits=by_cell(charge.limits),
+            ratchet=ratchet,
+        )
+    if isinstance(charge, LoadCharge):
+        return replace(charge, watched=by_cell(charge.watched), prices=by_cell(charge.prices))
+    return charge
+
+
+def _order_matters(charge: Charge, cells: Sequence[Cell]) -> bool:
+    if isinstance(charge, EnergyCharge):
+        return charge.order_matters(cells)
+    return isinstance(charge, LoadCharge) or (isinstance(charge, DemandCharge) and charge.sliding)
+
+
+def _channels(charges: Sequence[Charge], netting: Netting) -> tuple[str, ...]:
+    found = {IMPORT: None}
+    for charge in charges:
+        if isinstance(charge, EnergyCharge):
+            found |= dict.fromkeys(charge.channels)
+        elif isinstance(charge, DemandCharge | LoadCharge):
+            found[charge.channel] = None
+    exports = found.pop(EXPORT, "none") is None or netting.per != "none" or netting.bank is not None
+    return (*found, EXPORT) if exports else tuple(found)
+
+
+def _index_series(charges: Sequence[Charge]) -> tuple[str, ...]:
+    found = (c.index.series for c in charges if isinstance(c, EnergyCharge) and c.index is not None)
+    return tuple(sorted(set(found)))
+
+
+def _facts(charges: Sequence[Charge]) -> tuple[str, ...]:
+    """The facts that rating may ask for; who may have the tariff is asked elsewhere."""
+    found: set[str] = set()
+    for charge in charges:
+        if charge.when is not None:
+            found |= {test.fact for test in charge.when.facts}
+        if isinstance(charge, EnergyCharge):
+            per = None if charge.tiers is None or charge.tiers.per is None else _PER_KW.get(charge.tiers.per)
+            found |= set() if per is None else {per}
+        elif isinstance(charge, DemandCharge):
+            contracted = charge.contracted
+            found |= {"contracted_kw"} if isinstance(contracted, Contracted) and contracted.kw is None else set()
+        elif isinstance(charge, LoadCharge):
+            found |= set() if charge.percent is None else {"contracted_kw"}
+        elif (times := getattr(charge, "times", None)) is not None:
+            found.add(times)
+    return tuple(sorted(found))
