@@ -120,7 +120,7 @@ class CalendarClauses:
         dated = sorted((first, last, names.index(name)) for name, spans in exact.items() for first, last in spans)
         for (_, last, one), (first, _, other) in pairwise(dated):
             if first <= last:
-                clause.refuse(f"{both_have(names[one], names[other])} {first.isoformat()}")
+                clause.refuse(both_have(names[one], names[other], first))
         excused = _days_dated(valid, [(first, last) for first, last, _ in dated])
         return proven_seasons(names, [days[name] for name in names], excused, clause), tuple(dated)
 

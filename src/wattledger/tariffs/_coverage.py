@@ -58,19 +58,20 @@ class Coverage:
     days: Sequence[DayKind]
 
     def patterns(self, rules: Sequence[Rule], otherwise: int | None) -> Patterns:
-        """What applies ordinarily."""
+        """What applies ordinarily; nothing on a day that is not covered."""
         patterns: dict[tuple[int, int, bool], Pattern] = {}
         wrong: dict[tuple[int, str], list[DayKind]] = {}
         rest = () if otherwise is None else (otherwise,)
         for season, kind in product(range(len(self.seasons)), self.days):
             pattern: list[tuple[int, int]] = []
-            for first, last, found in _runs(_spans(rules, season, kind)):
+            runs = _runs(_spans(rules, season, kind))
+            for first, last, found in runs:
                 owners = found or rest
                 if len(owners) == 1:
                     pattern.append((first, owners[0]))
                 else:
                     wrong.setdefault((season, self._fault(owners, first, last)), []).append(kind)
-            patterns[season, *kind] = tuple(pattern)
+            patterns[season, *kind] = tuple(pattern) if len(pattern) == len(runs) else ()
         self._tell(wrong)
         return patterns
 
@@ -132,8 +133,10 @@ def _covering(owners: Sequence[str], what: str, span: str) -> str:
     return f"{' and '.join(distinct)} {'both' if len(distinct) == 2 else 'all'} cover {span}"  # noqa: PLR2004 - two
 
 
-def both_have(one: str, other: str) -> str:
-    return f"{one} has twice" if one == other else f"{one} and {other} both have"
+def both_have(one: str, other: str, day: date) -> str:
+    """The fault of a day that two spans of exact dates have."""
+    owners = f"{one} has {day} twice" if one == other else f"{one} and {other} both have {day}"
+    return f"{owners}: spans of exact dates must not overlap"
 
 
 def _clock(minute: int) -> str:

@@ -326,7 +326,7 @@ class _Author:
         written: list[dict[str, Any]] = []
         for clause in listed:
             kind, given = self._members(clause)
-            priced = priced or kind == "energy"
+            priced = priced or kind in {"energy", None}  # one that is not known has its own fault
             name = None if given is None else given.text("name")
             if given is None or kind is None:
                 continue
@@ -388,14 +388,14 @@ class _Author:
             return Netting(per="none", bank=None)
         given = clause.fields(known=("per", "bank"), required=("per",))
         per = cast("NettingPer", given.one_of("per", _NETTING_PER) or "none")
-        exports = [c for c in charges if isinstance(c, EnergyCharge) and c.export]
+        exports = [charge["name"] for charge in self.out["charges"] if charge["kind"] == "export"]
         written: dict[str, Any] = {"per": per}
         bank = None
         if "bank" in given:
             bank, written["bank"] = self._bank(given["bank"])
             if bank is not None and bank.unit == "kwh" and exports:
-                given["bank"].refuse(f"what is left over goes to the bank or is paid by {exports[0].name!r}, not both")
-            if bank is not None and bank.unit == "money" and not exports and self.reader.sound:
+                given["bank"].refuse(f"what is left over goes to the bank or is paid by {exports[0]!r}, not both")
+            if bank is not None and bank.unit == "money" and not exports:
                 given["bank"].refuse("a bank of money needs a charge of kind export that says what energy is worth")
         if per in {"day", "bill"}:
             for charge in charges:
