@@ -44,13 +44,14 @@ def read_energy(charge: ChargeClause) -> EnergyCharge | None:
     channels = (EXPORT,) if export else charge.channels()
     schedule = charge.schedule()
     when = charge.when()
-    index = None
+    index: IndexPrice | None = None
+    tiers: Tiers | None = None
+    limits: ByCell[Amounts] | None = charge.reader.same(())
     if "index" in given:
         for key in ("price", "tiers"):
             if key in given:
                 given[key].refuse(f"a charge at an index price has no {key!r}")
-        read = _read_index(charge, given["index"], schedule)
-        index, price, tiers, limits = read[0], read[1], None, charge.reader.same(())
+        index, price = _read_index(charge, given["index"], schedule)
     else:
         if "price" not in given:
             charge.clause.refuse("'price' is missing")
