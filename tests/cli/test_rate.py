@@ -16,8 +16,8 @@ import pytest
 from wattledger.app import main
 
 ROOT = Path(__file__).parents[2]
-HOME_TOU = ROOT / "examples/tariffs/home-tou.yaml"
-FLAT = ROOT / "examples/tariffs/flat.yaml"
+HOME_TOU = ROOT / "tests/cli/tariffs/home-tou.yaml"
+FLAT = ROOT / "tests/cli/tariffs/flat.yaml"
 DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -364,7 +364,7 @@ def test_a_broken_tariff(run: Run, tmp_path: Path, hours: Callable[..., Path]) -
     tariff.write_text(FLAT.read_text().replace("kind: fixed", "kind: demand").replace("0.2890", "0,2890"))
     told = one_line(run(hours(), "--tariff", tariff, "--json"))
     assert f"{tariff}: line 11: a number is expected, not '0,2890' at charges[0].price" in told
-    assert "line 12: clause not supported yet: demand at charges[1]" in told
+    assert "line 12: 'window' is missing at charges[1]" in told
 
 
 def test_a_rate_with_what_is_not_supported_yet(run: Run, shared: Path, hours: Callable[..., Path]) -> None:
