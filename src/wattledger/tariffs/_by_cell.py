@@ -30,7 +30,8 @@ class ByCell(Generic[T]):
 class CellReader:
     """Reads values by cell against a calendar.
 
-    Without a sound calendar nothing can be said of a value's place: then only the values themselves are judged.
+    Without a sound calendar, or of an unknown schedule (``None``), nothing can be said of a value's place: then
+    only the values themselves are judged.
     """
 
     def __init__(self, calendar: CalendarClauses, *, sound: bool) -> None:
@@ -40,9 +41,9 @@ class CellReader:
         self._seasons = calendar.season_names
         self._periods = calendar.periods
 
-    def periods_of(self, schedule: int) -> tuple[str, ...]:
-        """The names of a schedule's periods."""
-        return self._periods[schedule]
+    def may_be_period(self, name: str, schedule: int | None) -> bool:
+        """Whether a schedule has a period of this name, as far as it can be told."""
+        return schedule is None or not self.sound or name in self._periods[schedule]
 
     def same(self, value: T, document: Any = None) -> ByCell[T]:  # noqa: ANN401 - JSON
         """One value for all cells."""
@@ -50,15 +51,24 @@ class CellReader:
         return ByCell((value,) * count, ((None, None),) * count, document)
 
     def read(
-        self, clause: Clause | None, what: str, leaf: Leaf[T], *, schedule: int = 0, among: Sequence[Cell] | None = None
+        self,
+        clause: Clause | None,
+        what: str,
+        leaf: Leaf[T],
+        *,
+        schedule: int | None,
+        among: Sequence[Cell] | None = None,
     ) -> ByCell[T] | None:
         """What a clause says for each cell (``among``: for these at least); ``None`` after a fault."""
         if clause is None:
             return None
         before = len(clause.faults.found)
+        if schedule is None or not self.sound:
+            _judge_values(clause, leaf)
+            return None
         branches = _Branches(self, schedule, what, leaf)
         document = branches.read(clause, self.cells if among is None else among, (None, None))
-        if len(clause.faults.found) > before or not self.sound:
+        if len(clause.faults.found) > before:
             return None
         rest = next(iter(branches.found.values()))
         found = [branches.found.get(cell, rest) for cell in self.cells]
@@ -73,6 +83,13 @@ class CellReader:
         return name in self._seasons or name in self._periods[schedule]
 
 
+def _judge_values(clause: Clause, leaf: Leaf[T]) -> None:
+    for entry in clause.entries().values() if clause.is_mapping else ():
+        _judge_values(entry, leaf)
+    if not clause.is_mapping:
+        leaf(clause)
+
+
 class _Branches(Generic[T]):
     def __init__(self, reader: CellReader, schedule: int, what: str, leaf: Leaf[T]) -> None:
         self.reader, self.schedule, self.what, self.leaf = reader, schedule, what, leaf
@@ -84,10 +101,6 @@ class _Branches(Generic[T]):
             self.found.update({} if read is None else dict.fromkeys(cells, (read[0], key)))
             return None if read is None else read[1]
         entries = clause.entries()
-        if not self.reader.sound:
-            for entry in entries.values():
-                self.read(entry, (), key)
-            return None
         seasonal = key[0] is None and key[1] is None and self.reader.season_in(list(entries))
         groups: dict[str, list[Cell]] = {}
         for cell in cells:

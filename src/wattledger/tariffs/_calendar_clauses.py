@@ -195,7 +195,7 @@ class CalendarClauses:
             return ()
         if clause.is_mapping:
             clause.refuse("a list of names of events is expected, not a mapping")
-            return ()
+            return tuple(clause.entries())
         names: list[str] = []
         for item in clause.items():
             name = item.text()

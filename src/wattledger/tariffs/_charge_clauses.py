@@ -71,14 +71,14 @@ class ChargeClause:
         self.document["when"] = read[1]
         return read[0]
 
-    def schedule(self) -> int:
-        """The schedule that it goes by; 0 is the tariff's own."""
+    def schedule(self) -> int | None:
+        """The schedule that it goes by; 0 is the tariff's own; ``None`` after a fault."""
         name = self.given.text("schedule")
         if name is None:
             return 0
         if name not in self.reader.schedules:
             self.given["schedule"].refuse(f"unknown schedule {name!r}")
-            return 0
+            return None
         self.document["schedule"] = name
         return 1 + self.reader.schedules.index(name)
 

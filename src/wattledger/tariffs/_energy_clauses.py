@@ -56,7 +56,7 @@ def read_energy(charge: ChargeClause) -> EnergyCharge | None:
         if "price" not in given:
             charge.clause.refuse("'price' is missing")
         tiers, limits, price = _read_tiered(charge, schedule)
-    if price is None or limits is None:
+    if price is None or limits is None or schedule is None:
         return None
     made = EnergyCharge(
         name=charge.name,
@@ -95,7 +95,7 @@ def place(cell: Cell, schedule: int) -> str:
 
 
 def _read_tiered(
-    charge: ChargeClause, schedule: int
+    charge: ChargeClause, schedule: int | None
 ) -> tuple[Tiers | None, ByCell[Amounts] | None, ByCell[Amounts] | None]:
     """The tiers, the limits and the prices of a charge."""
     given, reader = charge.given, charge.reader
@@ -115,7 +115,7 @@ def _read_tiered(
     adders = reader.read(tiered.get("adders"), "adders", read_prices, schedule=schedule)
     leaf = _base_price if "adders" in tiered else read_prices
     price = reader.read(given.get("price"), "price", leaf, schedule=schedule)
-    if limits is None or price is None or ("adders" in tiered and adders is None):
+    if limits is None or price is None or schedule is None or ("adders" in tiered and adders is None):
         return tiers, None, None
     document["limits"] = limits.document
     charge.document["tiers"] = document
@@ -274,7 +274,7 @@ def _read_starts(clause: Clause | None, basis: Basis | None) -> int:
 
 
 def _read_index(
-    charge: ChargeClause, clause: Clause, schedule: int
+    charge: ChargeClause, clause: Clause, schedule: int | None
 ) -> tuple[IndexPrice | None, ByCell[Amounts] | None]:
     """A price from a published series, and a price of 0 branched as the author did."""
     before = len(clause.faults.found)

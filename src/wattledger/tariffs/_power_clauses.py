@@ -53,7 +53,7 @@ def read_demand(charge: ChargeClause) -> DemandCharge | None:
     if "rounding" in given and (places := read_places(given["rounding"], most=ENERGY_PLACES)) is not None:
         rounding, charge.document["rounding"] = places
     channel, when = charge.one_channel(), charge.when()
-    if price is None or limits is None or ("ratchet" in given and ratchet is None):
+    if price is None or limits is None or schedule is None or ("ratchet" in given and ratchet is None):
         return None
     charge.document["price"] = price.document
     if "limits" in given:
@@ -152,7 +152,7 @@ def _read_statistic(charge: ChargeClause) -> tuple[Statistic, int, bool]:
     return "mean_of_highest", highest or 1, apart
 
 
-def _read_ratchet(charge: ChargeClause, schedule: int) -> tuple[Ratchet, tuple[Key, ...]] | None:
+def _read_ratchet(charge: ChargeClause, schedule: int | None) -> tuple[Ratchet, tuple[Key, ...]] | None:
     clause = charge.given.get("ratchet")
     if clause is None:
         return None
@@ -279,14 +279,14 @@ def _read_over(charge: ChargeClause) -> tuple[Decimal | None, Decimal | None]:
     return None, percent
 
 
-def _read_during(charge: ChargeClause, schedule: int) -> tuple[bool, ...]:
+def _read_during(charge: ChargeClause, schedule: int | None) -> tuple[bool, ...]:
     clause, reader = charge.given.get("during"), charge.reader
     if clause is None:
         return (True,) * len(reader.cells)
     names: list[str] = []
     for item in clause.items():
         name = item.text()
-        if name is not None and reader.sound and name not in reader.periods_of(schedule):
+        if name is not None and not reader.may_be_period(name, schedule):
             item.refuse(f"unknown period {name!r}")
         elif name is not None and name in names:
             item.refuse(f"{name!r} is named twice")
@@ -296,11 +296,11 @@ def _read_during(charge: ChargeClause, schedule: int) -> tuple[bool, ...]:
         clause.refuse("at least one period is expected")
     if names:
         charge.document["during"] = one_or_list(sorted(names))
-    return tuple(cell.in_schedule(schedule) in names for cell in reader.cells)
+    return tuple(cell.in_schedule(schedule or 0) in names for cell in reader.cells)
 
 
 def _read_action(
-    charge: ChargeClause, schedule: int, watched: tuple[bool, ...]
+    charge: ChargeClause, schedule: int | None, watched: tuple[bool, ...]
 ) -> tuple[LoadAction, tuple[Decimal, ...] | None]:
     """What an overload does and, by cell, the adder or the factor."""
     given, reader = charge.given, charge.reader
