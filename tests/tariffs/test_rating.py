@@ -317,8 +317,8 @@ def test_the_tariffs_zone_wins_and_one_is_needed(tariff_of: Build, even: Even) -
         assert rate(tariff=bare, series=even(period), period=period, zone=zone).missing == 0
     with pytest.raises(TariffWithoutZone, match="names no time zone"):
         rate(tariff=bare, series=even(period), period=period)
-    with pytest.raises(ValueError, match="more than one calendar month"):
-        rate(tariff=bare, series=even(period), period=period, zone="America/New_York")
+    elsewhere = rate(tariff=bare, series=even(period), period=period, zone="America/New_York")
+    assert elsewhere.total == rate(tariff=bare, series=even(period), period=period, zone="UTC").total
 
 
 def test_outside_its_validity_a_version_rates_nothing(tariff_of: Build, even: Even) -> None:

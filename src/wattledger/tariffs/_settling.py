@@ -316,7 +316,7 @@ class Settlement:
     def _first_tier(self, plan: EnergyPlan) -> int:
         place = 0
         for other in self.plan.energy.values():
-            if other is plan:
+            if other.charge.name == plan.charge.name:
                 break
             place += other.ordered_tiers
         return place
@@ -391,7 +391,7 @@ class Settlement:
     # --- demand ------------------------------------------------------------------------------------------------------
 
     def _demand(self, charge: DemandCharge) -> Iterator[Item]:
-        number = next(n for n, plan in enumerate(self.plan.demand) if plan.charge is charge)
+        number = next(n for n, plan in enumerate(self.plan.demand) if plan.charge is not None and plan.charge.name == charge.name)
         plan = self.plan.demand[number]
         for maximum, tops in zip(plan.maxima, measured(self.plan, plan, self.state.demand[number]), strict=True):
             found = _mean(tops)
@@ -472,7 +472,7 @@ class Settlement:
         if charge.action in {"notice", "curtail"}:
             return
         for plan, count in zip(self.plan.load, self.state.load, strict=True):
-            if plan.charge is charge:
+            if plan.charge.name == charge.name:
                 for line, energy in zip(plan.lines, count.energy, strict=True):
                     if energy:
                         yield self._load_line(plan, line, energy)
