@@ -56,9 +56,9 @@ pytest: ## the tests alone (ARGS="tests/ledger -k balance")
 web: ## build the pages
 	@scripts/prepare web
 
-bench: ## run the benchmarks
-	@scripts/prepare runtime
-	@for file in benchmarks/*.py; do echo "── $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: ## run the benchmarks beside their peers (--json with ARGS=--json)
+	@scripts/prepare bench
+	@for file in benchmarks/*.py; do echo "── $$file" >&2; $(BIN)/python "$$file" $(ARGS) || exit 1; done
 
 wheel: ## build the wheel, pages included, into dist/
 	@scripts/prepare runtime web

@@ -248,7 +248,7 @@ def test_every_line_adds_up_from_its_explanation_and_the_lines_to_the_total(case
         if not one.line.averaged and one.line.kind not in {"minimum", "credit", "bank", "rounding"}:
             ratio = Fraction(one.line.quantity) * Fraction(one.line.price)
             amount = one.line.amount.amount if isinstance(one.line.amount, Money) else one.line.amount
-            assert abs(Fraction(amount) - ratio) <= Fraction(1, 10 ** (one.places or 6))
+            assert abs(Fraction(amount) - ratio) <= Fraction(1, 10 ** (6 if one.places is None else one.places))
     if exact:
         plain = rate(
             tariff=case.tariff, series=case.channels, period=case.period, facts=FACTS, signals=case.signals, exact=True
