@@ -34,7 +34,10 @@ def columns(kind: str) -> tuple[Any, Any]:
 def test_columns_become_bills_of_local_months(flat: Tariff, kind: str) -> None:
     starts, kwh = columns(kind)
     bills = monthly(tariff=flat, series=series_of(starts=starts, kwh=kwh))
-    assert [bill.total.text for bill in bills] == ["0.10", "1.39"]  # 0.35 kWh until midnight in Berlin, 4.823456789 after
+    assert [bill.total.text for bill in bills] == [
+        "0.10",
+        "1.39",
+    ]  # 0.35 kWh until midnight in Berlin, 4.823456789 after
     assert [bill.lines[0].quantity for bill in bills] == [Decimal("0.35"), Decimal("4.823456789")]
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wattledger.kernel import IntervalSeries, Money, Period, epoch, zone_named
 from wattledger.tariffs import (
+    Fact,
     IndexPrices,
     NoEnergyForMoney,
     RatingState,
@@ -30,7 +31,7 @@ from wattledger.tariffs import (
 
 ZONES = ("UTC", "Europe/London", "America/New_York", "Asia/Shanghai", "Australia/Lord_Howe")
 MONTHS = ((2024, 2), (2025, 3), (2025, 4), (2025, 10), (2025, 11), (2025, 12))
-FACTS = {"contracted_kw": Decimal("4.5"), "persons": 3, "pensioner": True}
+FACTS: dict[str, Fact] = {"contracted_kw": Decimal("4.5"), "persons": 3, "pensioner": True}
 
 
 class Case(NamedTuple):
@@ -191,7 +192,10 @@ def cases(draw: st.DrawFn, *, ordered: bool = True) -> Case:
         values = random.integers(0, draw(st.sampled_from([1, 700, 4000])), len(starts), endpoint=True)
         qualities = random.choice(np.arange(5, dtype=np.uint8), len(starts), p=[0.05, 0.8, 0.05, 0.05, 0.05])
         channels[name] = IntervalSeries(starts, values, qualities, seconds)
-    hours = [(period.start + timedelta(hours=h), str(Decimal(int(random.integers(-200, 700))).scaleb(-3))) for h in range(800)]
+    hours = [
+        (period.start + timedelta(hours=h), str(Decimal(int(random.integers(-200, 700))).scaleb(-3)))
+        for h in range(800)
+    ]
     day = period.start + timedelta(days=draw(st.integers(0, 20)), hours=3)
     events = {"critical": (Period(day, day + timedelta(hours=draw(st.integers(1, 30)))),)}
     return Case(tariff, period, channels, Signals(events=events, prices={"spot": IndexPrices.of(hours, seconds=3600)}))
@@ -225,7 +229,7 @@ def test_any_cut_into_batches_gives_the_state_and_the_bill_of_one_pass(case: Cas
 def test_where_the_order_does_not_matter_any_order_gives_the_same(case: Case, cuts: list[int], seed: int) -> None:
     assert not case.tariff.order_matters
     batches = pieces(case, cuts)
-    np.random.default_rng(seed).shuffle(batches)  # type: ignore[arg-type]
+    np.random.default_rng(seed).shuffle(batches)
     state = opened(case)
     for piece in batches:
         state = advance(tariff=case.tariff, state=state, series=piece, signals=case.signals)

@@ -136,7 +136,7 @@ class RatingState:
             facts=tuple((name, text) for name, text in document.get("facts", ())),
             history=NO_HISTORY if history is None else History.from_json(history),
             bases=tuple(document.get("bases", ())),
-            channels=tuple(Counted(*rest, tuple(counts)) for *rest, counts in document["channels"]),
+            channels=tuple(Counted(a, b, c, d, tuple(counts)) for a, b, c, d, counts in document["channels"]),
             sums=tuple(document["sums"]),
             tiers=tuple(document.get("tiers", ())),
             index=tuple(tuple(amounts) for amounts in document.get("index", ())),
@@ -182,7 +182,7 @@ def open_state(
         channels=(Counted(0, start, 0, 0, (0,) * len(COUNTED)),) * len(tariff.channels),
         sums=(0,) * (plan.width * len(tariff.channels)),
         tiers=(0,) * plan.ordered_tiers,
-        index=tuple((0,) * len(energy.lines) for energy in plan.energy.values() if energy.index is not None),
+        index=tuple((0,) * len(energy.lines) for energy in plan.energy.values() if energy.market is not None),
         demand=tuple(DemandCount.empty(len(demand.maxima)) for demand in plan.demand),
         load=tuple(LoadCount.empty(len(load.lines)) for load in plan.load),
     )
@@ -350,10 +350,10 @@ def _sums(slots: NDArray[np.int64], values: NDArray[np.int64], count: int) -> li
 
 def index_price(energy: EnergyPlan, cell: int, value: int, decimals: int) -> int:
     """The price that a published value makes in a cell, in units of ``10**-18``."""
-    plan = energy.index
+    plan = energy.market
     assert plan is not None  # noqa: S101 - for the type checker: only asked of index charges
-    price = value * plan.scale[cell] * 10 ** (INDEX_PLACES - decimals - plan.scale_places)
-    size = 10 ** (INDEX_PLACES - plan.places)
+    price: int = value * plan.scale[cell] * 10 ** (INDEX_PLACES - decimals - plan.scale_places)
+    size: int = 10 ** (INDEX_PLACES - plan.places)
     price += plan.adder[cell] * size
     if plan.floor is not None:
         price = max(price, plan.floor * size)

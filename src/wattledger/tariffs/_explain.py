@@ -212,7 +212,7 @@ class _Explainer:
 
     def _energy_parts(self, item: Item, charge: EnergyCharge, price: Fraction) -> Iterator[Part]:
         plan = self.plan.energy[charge.name]
-        if plan.index is not None:
+        if plan.market is not None:
             yield from self._index_parts(item, plan)
             return
         total = Fraction(0)

@@ -100,6 +100,7 @@ class EnergyPlan(NamedTuple):
     ``ordered_tiers``  how many tiers the state has to keep, because they do not follow from the sums
     ``by_demand``      whether the limits are still to be multiplied by the highest demand
     ``line_of_slot``   for each slot the line it adds to; -1: another channel's
+    ``market``         how published prices become this charge's, if they do
     """
 
     charge: EnergyCharge
@@ -110,7 +111,7 @@ class EnergyPlan(NamedTuple):
     ordered_tiers: int
     by_demand: bool
     line_of_slot: tuple[int, ...]
-    index: IndexPlan | None
+    market: IndexPlan | None
 
 
 class MaximumPlan(NamedTuple):
@@ -296,7 +297,7 @@ class _Compiler:
             ordered_tiers=sum(len(unit.bounds) + 1 for unit in kept),
             by_demand=charge.tiers is not None and charge.tiers.per == "demand_kw",
             line_of_slot=tuple(line_of_slot),
-            index=_index_plan(charge),
+            market=_index_plan(charge),
         )
 
     def _slots(self, channels: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
@@ -466,7 +467,7 @@ class _Compiler:
         """The highest demand at any time of each billing month."""
         width = len(self.cells)
         of_slot = np.full(self.width, -1, dtype=np.int64)
-        maxima = []
+        maxima: list[MaximumPlan] = []
         for month, windows, part, _ in self._billing_months():
             for window in windows:
                 of_slot[window * width : (window + 1) * width] = len(maxima)

@@ -261,7 +261,7 @@ class Settlement:
     def _energy(self, charge: EnergyCharge) -> Iterator[Item]:
         plan = self.plan.energy[charge.name]
         kind: LineKind = "export" if charge.export else "energy"
-        if plan.index is not None:
+        if plan.market is not None:
             yield from self._index(plan, kind)
             return
         sign = -1 if charge.export else 1
@@ -391,7 +391,9 @@ class Settlement:
     # --- demand ------------------------------------------------------------------------------------------------------
 
     def _demand(self, charge: DemandCharge) -> Iterator[Item]:
-        number = next(n for n, plan in enumerate(self.plan.demand) if plan.charge is not None and plan.charge.name == charge.name)
+        number = next(
+            n for n, plan in enumerate(self.plan.demand) if plan.charge is not None and plan.charge.name == charge.name
+        )
         plan = self.plan.demand[number]
         for maximum, tops in zip(plan.maxima, measured(self.plan, plan, self.state.demand[number]), strict=True):
             found = _mean(tops)

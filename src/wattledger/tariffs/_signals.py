@@ -18,6 +18,8 @@ from wattledger.tariffs._exact import as_ratio
 from wattledger.tariffs._model import FactTest
 from wattledger.tariffs._segments import Occurrences
 
+_MOST_DECIMALS = 9
+
 Fact = str | int | bool | Decimal
 """A fact of a contract: a text, a number, or yes and no."""
 
@@ -57,12 +59,15 @@ class IndexPrices:
 
     @classmethod
     def of(cls, prices: Iterable[tuple[datetime, Decimal | str | int]], *, seconds: int = 1800) -> Self:
-        """A series from (instant, price per kWh) pairs in any order; raises ``ValueError`` for a float or a doublet."""
+        """A series from (instant, price per kWh) pairs in any order; raises ``ValueError`` for a float, more than 9 places or a doublet."""
         pairs = sorted((epoch(at), _exact(price)) for at, price in prices)
         if any(a == b for (a, _), (b, _) in pairwise(pairs)):
             msg = "two prices for one instant"
             raise ValueError(msg)
         decimals = max((-min(int(price.as_tuple().exponent), 0) for _, price in pairs), default=0)
+        if decimals > _MOST_DECIMALS:
+            msg = f"a price with {decimals} places; {_MOST_DECIMALS} are counted"
+            raise ValueError(msg)
         return cls(
             starts=np.array([at for at, _ in pairs], dtype=np.int64),
             values=tuple(int(price.scaleb(decimals)) for _, price in pairs),
