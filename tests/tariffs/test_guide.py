@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, zone_named
-from wattledger.tariffs import IndexPrices, Rating, Signals, Tariff, load_tariff, parse_tariff, rate
+from wattledger.tariffs import Fact, IndexPrices, Rating, Signals, Tariff, load_tariff, parse_tariff, rate
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/tariff-language.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 EXAMPLES = {text.split("\n")[0].removeprefix("id: "): text for text in BLOCKS}
 SAMPLES = sorted((ROOT / "src/wattledger").glob("**/*.yaml"))
 
-FACTS = {"contracted_kw": Decimal(6), "phases": 3, "pensioner": True}
+FACTS: dict[str, Fact] = {"contracted_kw": Decimal(6), "phases": 3, "pensioner": True}
 """What the examples ask of a contract."""
 
 TAKEN = (50, 50, 100, 100, 150, 250, 200, 100)
@@ -122,9 +122,9 @@ def test_an_overload_is_told_when_it_has_lasted() -> None:
     told = april(parsed("load-management")).notices
     zone = zone_named("Asia/Shanghai")
     assert {(one.charge, one.action, f"{one.start.astimezone(zone):%d %H:%M}", one.peak_kw) for one in told} == {
-        ("overload", "adder", "10 17:00", 16),
-        ("please reduce", "notice", "10 17:00", 16),
-        ("overload cut", "curtail", "10 17:00", 16),
+        ("overload", "adder", "10 17:00", Decimal(16)),
+        ("please reduce", "notice", "10 17:00", Decimal(16)),
+        ("overload cut", "curtail", "10 17:00", Decimal(16)),
     }
 
 
