@@ -201,7 +201,7 @@ class _Explainer:
             ]
             if charge.by_line:
                 mine = [n for n, other in enumerate(self.settlement.items[:number]) if other.charge == charge.name]
-                bases = bases[len(mine) : len(mine) + 1]
+                bases = [base for base in bases if base[1]][len(mine) : len(mine) + 1]  # what is nothing has no line
             for name, amount in bases:
                 yield Part(what=name, quantity=amount, price=price)
         else:

@@ -59,7 +59,10 @@ class IndexPrices:
 
     @classmethod
     def of(cls, prices: Iterable[tuple[datetime, Decimal | str | int]], *, seconds: int = 1800) -> Self:
-        """A series from (instant, price per kWh) pairs in any order; raises ``ValueError`` for a float, more than 9 places or a doublet."""
+        """A series from (instant, price per kWh) pairs in any order.
+
+        Raises ``ValueError`` for a float, for more than 9 places and for two prices of one instant.
+        """
         pairs = sorted((epoch(at), _exact(price)) for at, price in prices)
         if any(a == b for (a, _), (b, _) in pairwise(pairs)):
             msg = "two prices for one instant"
