@@ -63,6 +63,7 @@ def rate(  # noqa: PLR0913 - all that a price may depend on
     return settle(tariff=tariff, state=state, exact=True) if exact else settle(tariff=tariff, state=state)
 
 
+@overload
 def monthly(
     *,
     tariff: Tariff,
@@ -71,7 +72,29 @@ def monthly(
     facts: Mapping[str, Fact] | None = None,
     history: History = NO_HISTORY,
     signals: Signals = NO_SIGNALS,
-) -> list[Rating]:
+    exact: Literal[False] = False,
+) -> list[Rating]: ...
+@overload
+def monthly(
+    *,
+    tariff: Tariff,
+    series: Readings,
+    zone: str | tzinfo | None = None,
+    facts: Mapping[str, Fact] | None = None,
+    history: History = NO_HISTORY,
+    signals: Signals = NO_SIGNALS,
+    exact: Literal[True],
+) -> list[ExactRating]: ...
+def monthly(
+    *,
+    tariff: Tariff,
+    series: Readings,
+    zone: str | tzinfo | None = None,
+    facts: Mapping[str, Fact] | None = None,
+    history: History = NO_HISTORY,
+    signals: Signals = NO_SIGNALS,
+    exact: bool = False,
+) -> list[Rating] | list[ExactRating]:
     """The bills of all local calendar months that readings touch, the first and last clipped to them.
 
     Counters of a year, ratchets and banks go on from month to month.
@@ -81,11 +104,15 @@ def monthly(
     if not periods:
         return []
     whole = Period(min(period.start for period in periods), max(period.end for period in periods))
-    bills = []
+    rounded_bills: list[Rating] = []
+    exact_bills: list[ExactRating] = []
     for month in local_months(whole, zone=clock_zone(tariff, zone)):
         period = month.intersection(whole) or month
         state = open_state(tariff=tariff, period=period, zone=zone, facts=facts, history=history)
         state = advance(tariff=tariff, state=state, series=series, signals=signals)
-        bills.append(settle(tariff=tariff, state=state))
-        history = history_after(tariff=tariff, state=state)
-    return bills
+        if exact:
+            exact_bills.append(settle(tariff=tariff, state=state, exact=True))
+        else:
+            rounded_bills.append(settle(tariff=tariff, state=state))
+        history = history_after(tariff=tariff, state=state, exact=exact)
+    return exact_bills if exact else rounded_bills

@@ -92,9 +92,12 @@ def settle(
     return Settlement(tariff, state, until, exact=exact).rating()
 
 
-def history_after(*, tariff: Tariff, state: RatingState) -> History:
-    """What this period leaves to the bills after it: hand it to the next ``open_state``."""
-    return Settlement(tariff, state, None, exact=False).history()
+def history_after(*, tariff: Tariff, state: RatingState, exact: bool = False) -> History:
+    """What this period leaves to the bills after it: hand it to the next ``open_state``.
+
+    ``exact``: as unrounded bills leave it.
+    """
+    return Settlement(tariff, state, None, exact=exact).history()
 
 
 class Settlement:
