@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from wattledger import prepay, readings, registry
+from wattledger import prepay, pricing, readings, registry
 from wattledger.control import MeterUnreachable, RelayState
 from wattledger.kernel import IntervalSeries, ManualClock, Money, Quality, epoch
 from wattledger.store import Store
@@ -117,14 +117,20 @@ class Grid:
                 )
         return names
 
-    def batch(self, batch_id: str, series: Mapping[str, IntervalSeries]) -> readings.IntervalBatch:
-        points = [readings.PointIntervals(point, readings.IMPORT, one) for point, one in series.items()]
+    def batch(
+        self, batch_id: str, series: Mapping[str, IntervalSeries], *, channel: str = readings.IMPORT
+    ) -> readings.IntervalBatch:
+        points = [readings.PointIntervals(point, channel, one) for point, one in series.items()]
         return readings.IntervalBatch(id=batch_id, source="test", points=points)
 
-    def deliver(self, batch_id: str, series: Mapping[str, IntervalSeries]) -> readings.Receipt:
+    def deliver(
+        self, batch_id: str, series: Mapping[str, IntervalSeries], *, channel: str = readings.IMPORT
+    ) -> readings.Receipt:
         with self.store.write() as tx:
-            receipt = readings.ingest(tx, batch=self.batch(batch_id, series), now=self.clock.now())
+            batch = self.batch(batch_id, series, channel=channel)
+            receipt = readings.ingest(tx, batch=batch, now=self.clock.now())
             prepay.deduct(tx, changes=receipt.changes, now=self.clock.now())
+            pricing.watch_loads(tx, changes=receipt.changes, now=self.clock.now())
         return receipt
 
     def recharge(self, contract: str, amount: str, *, key: str = "key") -> prepay.Recharge:

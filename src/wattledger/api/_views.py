@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal, cast
 
-from wattledger import billing, control, ledger, notices, prepay, readings, registry, store, tariffs
+from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, store, tariffs
 from wattledger.api import models as m
 from wattledger.api.models import RechargeStep
 from wattledger.kernel import (
@@ -25,6 +25,7 @@ from wattledger.kernel import (
 )
 from wattledger.registry import Contract, Segment
 from wattledger.store import Transaction
+from wattledger.tariffs import Signals
 
 _DAY = timedelta(days=1)
 _USUAL_DAYS_MAX = 14
@@ -157,6 +158,10 @@ def bill_view(bill: billing.Bill) -> m.BillView:
                 unit=line.unit,
                 price=line.price,
                 amount=line.amount,
+                season=line.season,
+                clause=line.clause,
+                at=None if line.at is None else datetime.fromisoformat(line.at),
+                averaged=line.averaged,
             )
             for part in bill.parts
             for line in part.lines
@@ -207,7 +212,8 @@ def usage_view(tx: Transaction, *, contract_id: str, period: Period, now: dateti
     meter = registry.meter_at(tx, service_point_id=contract.service_point_id, at=now)
     known = readings.series(tx, service_point_id=contract.service_point_id, period=period)
     segments = registry.segments(tx, contract_ids=[contract_id], period=period)
-    intervals, use = _intervals(known, segments, period, meter.interval_seconds)
+    told = pricing.signals(tx, tariffs={s.tariff for s in segments}, period=period)
+    intervals, use = _intervals(known, segments, period, meter.interval_seconds, told)
     return m.UsageView(
         contract=contract_id,
         start=period.start,
@@ -222,7 +228,7 @@ def usage_view(tx: Transaction, *, contract_id: str, period: Period, now: dateti
 
 
 def _intervals(
-    known: IntervalSeries, segments: list[Segment], period: Period, seconds: int
+    known: IntervalSeries, segments: list[Segment], period: Period, seconds: int, told: Signals
 ) -> tuple[list[m.IntervalView], dict[str, Decimal]]:
     """Every interval of ``period`` that a segment prices, the missing ones too, and the energy by price period."""
     by_start = {
@@ -235,35 +241,33 @@ def _intervals(
         part = segment.period.intersection(period)
         if part is None:
             continue
-        for span in tariffs.prices_between(tariff=segment.tariff, period=part, zone=segment.zone):
-            use.setdefault(span.period_name, Decimal(0))
-            first = -(-epoch(span.period.start) // seconds) * seconds
-            for start in range(first, epoch(span.period.end), seconds):
+        for name, span in _named_spans(segment, part, told):
+            use.setdefault(name, Decimal(0))
+            first = -(-epoch(span.start) // seconds) * seconds
+            for start in range(first, epoch(span.end), seconds):
                 value, quality = by_start.get(start, (0, int(Quality.MISSING)))
                 missing = quality == Quality.MISSING
                 if not missing:
-                    use[span.period_name] += Energy(value).kilowatt_hours
+                    use[name] += Energy(value).kilowatt_hours
                 views.append(
                     m.IntervalView(
                         start=from_epoch(start),
                         kwh=None if missing else _text(Energy(value).kilowatt_hours),
-                        period=span.period_name,
+                        period=name,
                         quality=cast("_QualityName", Quality(quality).name.lower()),
                     )
                 )
     return views, use
 
 
-def _month_so_far(tx: Transaction, contract: Contract, segment: Segment, until: datetime) -> tariffs.Rating:
-    """The running bill of one segment with what had been used by ``until``."""
-    known = readings.series(
-        tx,
-        service_point_id=contract.service_point_id,
-        period=Period(segment.period.start, max(until, segment.period.start)),
-    ).within(segment.period)
-    state = tariffs.open_state(tariff=segment.tariff, period=segment.period, zone=segment.zone)
-    state = tariffs.advance(tariff=segment.tariff, state=state, series=known)
-    return tariffs.settle(tariff=segment.tariff, state=state, until=until)
+def _named_spans(segment: Segment, part: Period, told: Signals) -> Iterator[tuple[str, Period]]:
+    """The price periods of a stretch of time by name; where no price is published yet, it has none."""
+    reached = part.start
+    for span in tariffs.prices_between(tariff=segment.tariff, period=part, zone=segment.zone, signals=told):
+        yield span.period_name, span.period
+        reached = span.period.end
+    if reached < part.end:
+        yield _ANY_PERIOD, Period(reached, part.end)
 
 
 def _by_period_cost(before: tariffs.Rating | None, after: tariffs.Rating) -> tuple[dict[str, Money], Money]:
@@ -302,8 +306,12 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
     if recharge is not None and recharge_shown is not None:
         old = recharge.created_at < now - _RECHARGE_NEWS
         recharge_shown = None if old and recharge_shown.complete else recharge_shown
-    so_far = _month_so_far(tx, contract, segment, now)
-    spans = _spans_of(segments, Period(now, now + _DAY), tier_of={segment.period: _tier_reached(so_far)})
+    before, so_far = pricing.running(tx, segment=segment, untils=[max(today.start, segment.period.start), now])
+    ahead = Period(now, now + _DAY)
+    told = pricing.signals(tx, tariffs={s.tariff for s in segments}, period=ahead)
+    spans = _spans_of(segments, ahead, told, tier_of={segment.period: _tier_reached(so_far)})
+    if not spans:
+        tariffs.price_at(tariff=segment.tariff, instant=now, zone=segment.zone, signals=told)  # says what is missing
     return m.HomeView(
         contract=contract_summary(contract),
         zone=contract.zone,
@@ -324,8 +332,8 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
         today=_today(
             tx,
             contract=contract,
-            segment=segment,
             segments=segments,
+            before=before if today.start > segment.period.start else None,
             so_far=so_far,
             known=known,
             today=today,
@@ -342,14 +350,16 @@ def home_view(tx: Transaction, *, contract_id: str, now: datetime, clock_speed: 
     )
 
 
-def _spans_of(segments: list[Segment], period: Period, *, tier_of: Mapping[Period, int]) -> list[m.PriceSpan]:
+def _spans_of(
+    segments: list[Segment], period: Period, told: Signals, *, tier_of: Mapping[Period, int]
+) -> list[m.PriceSpan]:
     """The prices of ``period`` at the tier that each segment has reached, the first one where nothing is known."""
     spans: list[m.PriceSpan] = []
     for segment in segments:
         part = segment.period.intersection(period)
         if part is None:
             continue
-        for span in tariffs.prices_between(tariff=segment.tariff, period=part, zone=segment.zone):
+        for span in tariffs.prices_between(tariff=segment.tariff, period=part, zone=segment.zone, signals=told):
             price = _text(span.tier_prices[min(tier_of.get(segment.period, 1), len(span.tier_prices)) - 1])
             if spans and (spans[-1].period, spans[-1].price) == (span.period_name, price):
                 spans[-1] = spans[-1].model_copy(update={"end": span.period.end})
@@ -394,8 +404,8 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
     tx: Transaction,
     *,
     contract: Contract,
-    segment: Segment,
     segments: list[Segment],
+    before: tariffs.Rating | None,
     so_far: tariffs.Rating,
     known: IntervalSeries,
     today: Period,
@@ -404,8 +414,8 @@ def _today(  # noqa: PLR0913 - what a day's picture is drawn from
 ) -> m.TodayView:
     elapsed = Period(today.start, max(today.start, from_epoch(epoch(now) // seconds * seconds)))
     used = known.within(today)
-    intervals, use = _intervals(used, segments, elapsed, seconds)
-    before = _month_so_far(tx, contract, segment, today.start) if today.start > segment.period.start else None
+    told = pricing.signals(tx, tariffs={s.tariff for s in segments}, period=elapsed)
+    intervals, use = _intervals(used, segments, elapsed, seconds, told)
     energy, fixed = _by_period_cost(before, so_far)
     for name in energy:
         if name != _ANY_PERIOD:
@@ -565,8 +575,8 @@ def _energy_cost(tx: Transaction, contract: Contract, period: Period, segments: 
         part = segment.period.intersection(period)
         if part is None:
             continue
-        before = _month_so_far(tx, contract, segment, part.start) if part.start > segment.period.start else None
-        energy, _ = _by_period_cost(before, _month_so_far(tx, contract, segment, part.end))
+        before, after = pricing.running(tx, segment=segment, untils=[part.start, part.end])
+        energy, _ = _by_period_cost(before if part.start > segment.period.start else None, after)
         for name, amount in energy.items():
             cost[name] = cost.get(name, Money.zero(contract.currency)) + amount
     return cost

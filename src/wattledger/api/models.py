@@ -247,7 +247,11 @@ class RechargeRequest(Model):
 
 
 class BillLine(Model):
-    """One charge of a bill: quantity x price = amount, rounded as the tariff says."""
+    """One charge of a bill: quantity x price = amount, rounded as the tariff says.
+
+    ``clause`` is the path of what applied in the tariff's document; ``at`` when the demand of the line was measured;
+    with ``averaged`` the price is what published prices came to per kWh.
+    """
 
     charge: str
     kind: str
@@ -257,6 +261,10 @@ class BillLine(Model):
     unit: str
     price: str
     amount: str
+    season: str | None
+    clause: str
+    at: datetime | None
+    averaged: bool
 
 
 class BillView(Model):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from wattledger import api, billing, control, ledger, notices, prepay, readings, registry, web, worker
+from wattledger import api, billing, control, ledger, notices, prepay, pricing, readings, registry, web, worker
 from wattledger.cli import ServeOptions, SystemOptions
 from wattledger.kernel import Clock, Money, Problem, SystemClock
 from wattledger.store import Store
@@ -78,11 +78,12 @@ class System:
         self._api_thread: threading.Thread | None = None
 
     def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
-        """Store a batch and deduct what it costs, in one transaction: the way in for every head-end."""
+        """Store a batch, deduct what it costs, watch its loads, in one transaction: the way in for every head-end."""
         now = self.clock.now()
         with self.store.write() as tx:
             receipt = readings.ingest(tx, batch=batch, now=now)
             prepay.deduct(tx, changes=receipt.changes, now=now)
+            pricing.watch_loads(tx, changes=receipt.changes, now=now)
         self.worker.wake()
         return receipt
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from wattledger import ledger, readings, tariffs
+from wattledger import ledger, pricing
 from wattledger.billing._tables import bill
-from wattledger.kernel import IntervalSeries, Money, Problem, stable_id
+from wattledger.kernel import Money, Problem, stable_id
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction
+from wattledger.tariffs import ChargeLine, Rating
 
 BillKind = Literal["bill", "statement"]
 BillState = Literal["posted", "held"]
 
 MISSING_READINGS = "missing_readings"
 WALLET_DISAGREES = "wallet_disagrees"
+_HELD_BY = {"index-price-missing": "missing_prices", "fact-unknown": "missing_facts"}
+_NO_PRICE = "no_price"
 
 
 class BillNotFound(Problem):
@@ -32,7 +35,11 @@ class BillNotFound(Problem):
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """``quantity`` x ``price`` = ``amount``, as decimal strings."""
+    """``quantity`` x ``price`` = ``amount``, as decimal strings.
+
+    ``clause`` is the path of what applied in the tariff's document, ``at`` when a demand was measured (ISO 8601), and
+    with ``averaged`` the price is what published prices came to. Lines of before these were kept have none.
+    """
 
     charge: str
     kind: str
@@ -42,6 +49,10 @@ class BillLine:
     unit: str
     price: str
     amount: str
+    season: str | None = None
+    clause: str = ""
+    at: str | None = None
+    averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +107,25 @@ def rated_bill(
     run_id: str,
     kind: BillKind,
     segments: Sequence[Segment],
-    series: IntervalSeries,
+    outcomes: Mapping[tuple[str, datetime], pricing.Outcome],
     deducted: Money | None,
     now: datetime,
 ) -> Bill:
-    """Rate one contract's segments of a month, in order, into a bill that is posted or held. Pure."""
-    ratings = [
-        tariffs.rate(tariff=s.tariff, series=series.within(s.period), period=s.period, zone=s.zone) for s in segments
-    ]
+    """Settle one contract's segments of a month, in order, into a bill that is posted or held. Pure.
+
+    A bill of which a part has no price yet is held and shows the other parts.
+    """
+    settled = [pricing.settled(segment=s, outcome=outcomes[s.key]) for s in segments]
+    ratings = [rating for rating in settled if isinstance(rating, Rating)]
+    unpriced = next((problem for problem in settled if not isinstance(problem, Rating)), None)
     currency = segments[0].currency
     total = sum((rating.total for rating in ratings), start=Money.zero(currency))
     missing = sum(rating.missing for rating in ratings)
     held = None
     if missing:
         held = MISSING_READINGS
+    elif unpriced is not None:
+        held = _HELD_BY.get(unpriced.slug, _NO_PRICE)
     elif deducted is not None and deducted != total:
         held = WALLET_DISAGREES
     return Bill(
@@ -125,12 +141,14 @@ def rated_bill(
         deducted=deducted,
         missing=missing,
         estimated=sum(rating.estimated for rating in ratings),
-        parts=[_part(s, rating) for s, rating in zip(segments, ratings, strict=True)],
+        parts=[
+            _part(s, one.lines if isinstance(one, Rating) else ()) for s, one in zip(segments, settled, strict=True)
+        ],
         issued_at=now,
     )
 
 
-def _part(segment: Segment, rating: tariffs.Rating) -> BillPart:
+def _part(segment: Segment, lines: Sequence[ChargeLine]) -> BillPart:
     return BillPart(
         tariff_id=segment.tariff.id,
         tariff_version=segment.tariff.version,
@@ -146,8 +164,12 @@ def _part(segment: Segment, rating: tariffs.Rating) -> BillPart:
                 unit=line.unit,
                 price=f"{line.price:f}",
                 amount=line.amount.text if isinstance(line.amount, Money) else f"{line.amount:f}",
+                season=line.season,
+                clause=line.clause,
+                at=None if line.at is None else line.at.isoformat(),
+                averaged=line.averaged,
             )
-            for line in rating.lines
+            for line in lines
         ],
     )
 
@@ -219,14 +241,6 @@ def _row(one: Bill) -> dict[str, object]:
         "parts": [asdict(part) for part in one.parts],
         "issued_at": one.issued_at,
     }
-
-
-def series_for(tx: Transaction, *, segments: Sequence[Segment]) -> dict[str, IntervalSeries]:
-    """The readings that price these segments, by service point."""
-    if not segments:
-        return {}
-    span = type(segments[0].period)(min(s.period.start for s in segments), max(s.period.end for s in segments))
-    return readings.series_of_points(tx, service_point_ids={s.service_point_id for s in segments}, period=span)
 
 
 def bills_of(tx: Transaction, *, contract_id: str, limit: int = 36) -> list[Bill]:

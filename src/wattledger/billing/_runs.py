@@ -12,15 +12,14 @@ from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from wattledger import registry
-from wattledger.billing._bills import BillKind, rated_bill, series_for, write_bills
+from wattledger import pricing, registry
+from wattledger.billing._bills import BillKind, rated_bill, write_bills
 from wattledger.billing._tables import bill, bill_run
 from wattledger.billing.ports import Deductions
-from wattledger.kernel import IntervalSeries, Money, Period, Problem, zone_named
+from wattledger.kernel import Money, Period, Problem, zone_named
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
 
-_NOTHING = IntervalSeries.empty()
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 
@@ -176,13 +175,13 @@ def bill_contracts(
             groups.append((kind, group))
     prepaid = [segment for kind, group in groups if kind == "statement" for segment in group]
     deducted = deductions.close(tx, segments=prepaid, now=now)
-    series = series_for(tx, segments=[segment for _, group in groups for segment in group])
+    outcomes = pricing.counted(tx, segments=[segment for _, group in groups for segment in group])
     bills = [
         rated_bill(
             run_id=run_id,
             kind=kind,
             segments=group,
-            series=series.get(group[0].service_point_id, _NOTHING),
+            outcomes=outcomes,
             deducted=deducted[group[0].contract_id] if kind == "statement" else None,
             now=now,
         )

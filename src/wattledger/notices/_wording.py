@@ -53,6 +53,15 @@ _WORDING: dict[str, dict[str, str]] = {
         "en": "{amount} {currency} received. Your balance is now {available} {currency}.",
         "zh": "已收到 {amount} {currency}，当前余额 {available} {currency}。",
     },
+    "load_notice": {
+        "en": "Your electricity use has been high since {since}, up to {peak} kW. Please use less for now.",
+        "zh": "您自 {since} 起用电负荷偏高，最高 {peak} 千瓦，请暂时减少用电。",
+    },
+    "load_curtail": {
+        "en": "Your electricity use has been above what is agreed since {since}, up to {peak} kW. "
+        "It may be limited until it falls.",
+        "zh": "您自 {since} 起用电负荷超过约定，最高 {peak} 千瓦，回落前可能被限制。",
+    },
     "bill_ready": {
         "en": "Your electricity bill for {month} is ready: {amount} {currency}.",
         "zh": "您 {month} 的电费账单已出：{amount} {currency}。",

@@ -4,7 +4,15 @@ A wallet's *available* amount is its ledger balance less what has been used and 
 of readings moves the accrual in the batch's own transaction; the ledger gets one transfer a day and one at every event.
 """
 
-from wattledger.prepay._deduction import close_month, deduct, settle_due, settlement_due
+from wattledger.prepay._deduction import (
+    close_month,
+    deduct,
+    reprice,
+    reprice_event,
+    reprice_series,
+    settle_due,
+    settlement_due,
+)
 from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored, RechargeCredited
 from wattledger.prepay._recharges import (
     Recharge,
@@ -47,6 +55,9 @@ __all__ = [
     "post_accrual",
     "recharge",
     "recharge_with_id",
+    "reprice",
+    "reprice_event",
+    "reprice_series",
     "settle_due",
     "settlement_due",
     "wallet",

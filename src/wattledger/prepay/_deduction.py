@@ -1,20 +1,21 @@
 """The running deduction: what a wallet has used so far, priced by the same engine as a bill.
 
 ``charged now = total so far - total before``: so the deductions of a month add up to exactly the bill of that month,
-to the last micro-unit, whatever the batches were and in whatever order they came.
+to the last micro-unit, whatever the batches were and in whatever order they came. What changes an earlier stretch of
+time prices again those after it that remember it: the steps of a year, ratchets, banks.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from wattledger import ledger, readings, registry, tariffs
-from wattledger.kernel import IntervalSeries, Money, Period, epoch
+from wattledger import ledger, pricing, registry
+from wattledger.kernel import Money, Period, Problem, epoch, from_epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._wallets import (
     crossing,
@@ -27,38 +28,97 @@ from wattledger.prepay._wallets import (
     wallet_account,
     with_charge,
 )
+from wattledger.pricing import Kept
 from wattledger.readings import Change
 from wattledger.registry import Segment
 from wattledger.store import Row, Transaction, chunked
-from wattledger.tariffs import RatingState
+from wattledger.tariffs import Rating, RatingState, Tariff
 
 _DAY = 86_400
+
+_Key = tuple[str, datetime]
+_Changes = Mapping[str, Sequence[Change]]
+"""What came, by service point."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Priced:
-    """A segment brought up to date; ``charged`` is by how much its total moved."""
+    """A segment brought up to date; ``charged`` is by how much its total moved.
+
+    ``waits`` says what keeps it from being priced further: then the rest is as it was.
+    """
 
     segment: Segment
-    state: RatingState
+    state: dict[str, object]
     until: datetime
     total: int
     charged: int
+    waits: str | None
 
 
 def deduct(tx: Transaction, *, changes: Sequence[Change], now: datetime) -> None:
     """Price what a batch of readings changed and take it from the wallets; for the batch's own unit of work.
 
     Tells :class:`BalanceLow`, :class:`BalanceExhausted` and :class:`BalanceRestored` where a wallet crosses its bounds.
-    Late and corrected readings re-price the segment they fall into with the tariff version that was in force then.
+    Late and corrected readings re-price the segment they fall into with the tariff version that was in force then, and
+    the later ones that depend on it. What has no price yet (none is published, a fact is not told) waits for it.
     """
-    relevant = {c.service_point_id: c for c in changes if c.channel == readings.IMPORT and len(c.series)}
-    if not relevant:
+    by_point: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        if len(change.series):
+            by_point[change.service_point_id].append(change)
+    spans = [c.series.period for of_point in by_point.values() for c in of_point if c.series.period is not None]
+    if not spans:
         return
-    spans = [change.series.period for change in relevant.values() if change.series.period is not None]
     period = Period(min(span.start for span in spans), max(span.end for span in spans))
-    segments = registry.segments_of_points(tx, service_point_ids=list(relevant), period=period)
-    _price(tx, segments=[s for s in segments if s.mode == "prepay"], changes=relevant, until=None, now=now)
+    segments = registry.segments_of_points(tx, service_point_ids=list(by_point), period=period)
+    _price(tx, segments=segments, changes=by_point, now=now)
+
+
+def reprice(tx: Transaction, *, contract_ids: Collection[str], period: Period, now: datetime) -> None:
+    """Price again from what is stored all that wallets were charged for time in ``period``, and what depends on it."""
+    segments = registry.segments(tx, contract_ids=contract_ids, period=period)
+    _reprice(tx, segments, now)
+
+
+def reprice_event(tx: Transaction, *, event: str, start: datetime, end: datetime, now: datetime) -> None:
+    """As :func:`reprice`, for everybody whose tariff goes by this event; for when it was announced or called off."""
+    _reprice(tx, _priced_by(tx, lambda tariff: event in tariff.events, start, end), now)
+
+
+def reprice_series(tx: Transaction, *, series: str, start: datetime, end: datetime | None, now: datetime) -> None:
+    """As :func:`reprice`, for everybody whose tariff goes by this series; ``end``: from when other prices hold."""
+    _reprice(tx, _priced_by(tx, lambda tariff: series in tariff.index_series, start, end), now)
+
+
+def _reprice(tx: Transaction, segments: Sequence[Segment], now: datetime) -> None:
+    since = min((segment.period.start for segment in segments), default=now)
+    rows = _segment_rows(tx, {segment.contract_id for segment in segments}, since=since)
+    charged = [segment for segment in segments if segment.key in rows]
+    _price(tx, segments=charged, anew={segment.key for segment in charged}, now=now)
+
+
+def _priced_by(
+    tx: Transaction, concerns: Callable[[Tariff], bool], start: datetime, end: datetime | None
+) -> list[Segment]:
+    """The segments in wallets, under the tariffs that a change within ``[start, end)`` concerns, that it may change."""
+    row = t.wallet_segment.c
+    touched = [row.end > start, sa.or_(row.until > start, row.waits.is_not(None))]
+    if end is not None:
+        touched.append(row.start < end)
+    hashes = [r.tariff_hash for r in tx.rows(sa.select(row.tariff_hash).where(*touched).distinct())]
+    concerned = [h for h in hashes if concerns(registry.tariff_with_hash(tx, tariff_hash=h))]
+    rows = [
+        one
+        for piece in chunked(concerned)
+        for one in tx.rows(sa.select(row.contract_id, row.start, row.end).where(*touched, row.tariff_hash.in_(piece)))
+    ]
+    if not rows:
+        return []
+    keys = {(one.contract_id, one.start) for one in rows}
+    span = Period(min(one.start for one in rows), max(one.end for one in rows))
+    found = registry.segments(tx, contract_ids={contract for contract, _ in keys}, period=span)
+    return [segment for segment in found if segment.key in keys]
 
 
 def settlement_due(tx: Transaction, *, now: datetime) -> bool:
@@ -88,8 +148,7 @@ def settle_due(tx: Transaction, *, now: datetime, limit: int = 1000) -> int:
     wallets = locked_wallets(tx, due)
     since = min(row.posted_day for row in wallets.values()) * _DAY
     period = Period.of_epochs(since - _DAY, epoch(now))
-    segments = [s for s in registry.segments(tx, contract_ids=due, period=period) if s.mode == "prepay"]
-    _price(tx, segments=segments, changes={}, until=now, now=now)
+    _price(tx, segments=registry.segments(tx, contract_ids=due, period=period), until=now, now=now)
     post_accrual(tx, contract_ids=due, now=now)
     for piece in chunked(due):
         tx.execute(t.wallet.update().where(t.wallet.c.contract_id.in_(piece)).values(posted_day=today))
@@ -98,10 +157,10 @@ def settle_due(tx: Transaction, *, now: datetime, limit: int = 1000) -> int:
 
 def close_month(tx: Transaction, *, segments: Sequence[Segment], now: datetime) -> Mapping[str, Money]:
     """Reckon whole segments to their end, post them, and return what each contract was deducted for them."""
-    _price(tx, segments=segments, changes={}, until=max((s.period.end for s in segments), default=now), now=now)
+    _price(tx, segments=segments, until=max((s.period.end for s in segments), default=now), now=now)
     contracts = sorted({segment.contract_id for segment in segments})
     post_accrual(tx, contract_ids=contracts, now=now)
-    rows = _segment_rows(tx, contracts)
+    rows = _segment_rows(tx, contracts, since=min((s.period.start for s in segments), default=now))
     totals: dict[str, Money] = {}
     for segment in segments:
         row = rows[segment.contract_id, segment.period.start]
@@ -114,27 +173,27 @@ def _price(
     tx: Transaction,
     *,
     segments: Sequence[Segment],
-    changes: Mapping[str, Change],
-    until: datetime | None,
     now: datetime,
+    changes: _Changes | None = None,
+    anew: Collection[_Key] = (),
+    until: datetime | None = None,
 ) -> None:
-    """Bring ``segments`` up to date, move the accruals by the difference and tell what was crossed.
+    """Bring the prepaid ``segments`` up to date, move the accruals by the difference and tell what was crossed.
 
-    Without ``until`` only those are looked at that have new readings, or that a tariff change has cut anew.
+    Without ``until`` only those are looked at that have new readings, are to be priced ``anew``, or that a tariff
+    change, a fact told late or a missing price left behind. Later segments that depend on them follow.
     """
     if not segments:
         return
-    ensure_wallets(tx, contracts={s.contract_id: s.currency for s in segments}, now=now)
+    prepaid = [segment for segment in segments if segment.mode == "prepay"]
+    ensure_wallets(tx, contracts={s.contract_id: s.currency for s in prepaid}, now=now)
     wallets = locked_wallets(tx, [segment.contract_id for segment in segments])
-    rows = _segment_rows(tx, sorted(wallets))
-    kept: dict[str, list[Row]] = defaultdict(list)
-    for row in rows.values():
-        kept[row.contract_id].append(row)
-    priced = [
-        _priced(tx, segment, rows.get((segment.contract_id, segment.period.start)), changes, until)
-        for segment in segments
-        if until is not None or _has_news(segment, changes) or _was_cut_anew(segment, kept[segment.contract_id])
-    ]
+    book = _Book(tx, segments=[s for s in segments if s.contract_id in wallets], changes=changes or {}, anew=anew)
+    followers = book.followers(tx)
+    concerned = [s for s in prepaid if until is not None or s.key in book.moved]
+    concerned += [s for s in followers if s.key not in {one.key for one in concerned}]
+    counted = pricing.counted(tx, segments=concerned, kept=book.kept(concerned, stale={s.key for s in followers}))
+    priced = [_priced(segment, counted[segment.key], book.rows.get(segment.key), until) for segment in concerned]
     charged: dict[str, int] = defaultdict(int)
     for one in priced:
         charged[one.segment.contract_id] += one.charged
@@ -142,64 +201,114 @@ def _price(
     _move_accruals(tx, wallets=wallets, charged=charged, now=now)
 
 
-def _has_news(segment: Segment, changes: Mapping[str, Change]) -> bool:
-    change = changes.get(segment.service_point_id)
-    return change is not None and bool(len(change.series.within(segment.period)))
+class _Book:
+    """What wallets keep of these segments and those after them, beside what has come.
+
+    ``rows``   what is kept, by segment
+    ``moved``  the segments of which what was used, or what it costs, is not what it was
+    """
+
+    def __init__(
+        self, tx: Transaction, *, segments: Sequence[Segment], changes: _Changes, anew: Collection[_Key]
+    ) -> None:
+        self._segments, self._changes, self._anew = segments, changes, anew
+        contracts = {segment.contract_id for segment in segments}
+        since = min((s.period.start for s in segments), default=from_epoch(0))
+        self.rows = _segment_rows(tx, contracts, since=since)
+        self._of_contract: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rows.values():
+            self._of_contract[row.contract_id].append(row)
+        self._states = {segment.key: self._state(segment) for segment in segments}
+        self.moved = {segment.key for segment in segments if self._is_moved(segment)}
+
+    def _state(self, segment: Segment) -> RatingState | None:
+        """The state that is kept of a segment, if it is still one of it."""
+        row = self.rows.get(segment.key)
+        if row is None or row.waits is not None or row.end != segment.period.end:
+            return None
+        state = RatingState.from_json(row.state)
+        return state if pricing.fits(segment=segment, state=state) else None
+
+    def _is_moved(self, segment: Segment) -> bool:
+        if segment.key in self._anew or self._news(segment):
+            return True
+        row = self.rows.get(segment.key)
+        return (row is not None and self._states[segment.key] is None) or any(
+            other.start < segment.period.end
+            and other.end > segment.period.start
+            and other.start != segment.period.start
+            for other in self._of_contract[segment.contract_id]
+        )
+
+    def _news(self, segment: Segment) -> list[Change]:
+        """The changes within the segment on channels that its tariff prices."""
+        return [
+            change
+            for change in self._changes.get(segment.service_point_id, ())
+            if change.channel in segment.tariff.channels and len(change.series.within(segment.period))
+        ]
+
+    def followers(self, tx: Transaction) -> list[Segment]:
+        """The later segments in wallets whose memory reaches to one that moved."""
+        moved: dict[str, list[Segment]] = defaultdict(list)
+        for segment in self._segments:
+            if segment.key in self.moved:
+                moved[segment.contract_id].append(segment)
+        after = {
+            contract: [row for row in self._of_contract[contract] if row.start > of_contract[0].period.start]
+            for contract, of_contract in moved.items()
+        }
+        asked = {contract: rows for contract, rows in after.items() if rows}
+        if not asked:
+            return []
+        ends = [row.end for rows in asked.values() for row in rows]
+        span = Period(min(moved[contract][0].period.start for contract in asked), max(ends))
+        return [
+            segment
+            for segment in registry.segments(tx, contract_ids=asked, period=span)
+            if segment.mode == "prepay"
+            and any(row.start == segment.period.start for row in asked.get(segment.contract_id, ()))
+            and any(pricing.reaches(earlier=one, later=segment) for one in moved[segment.contract_id])
+        ]
+
+    def kept(self, segments: Iterable[Segment], *, stale: Collection[_Key]) -> dict[_Key, Kept]:
+        """What of these segments can be gone on from."""
+        found: dict[_Key, Kept] = {}
+        for segment in segments:
+            state = self._states.get(segment.key)
+            if state is None or segment.key in self._anew or segment.key in stale:
+                continue
+            news = self._news(segment)
+            fresh = {change.channel: change.series.within(segment.period) for change in news}
+            found[segment.key] = Kept(state, None if any(change.revised for change in news) else fresh)
+        return found
 
 
-def _was_cut_anew(segment: Segment, rows: Iterable[Row]) -> bool:
-    """Whether what the wallet keeps of this stretch of time was priced under other bounds or another version."""
-    return any(
-        row.start < segment.period.end
-        and row.end > segment.period.start
-        and (row.start, row.end, row.tariff_hash) != (segment.period.start, segment.period.end, segment.tariff.hash)
-        for row in rows
-    )
-
-
-def _segment_rows(tx: Transaction, contract_ids: Collection[str]) -> dict[tuple[str, datetime], Row]:
-    found: dict[tuple[str, datetime], Row] = {}
+def _segment_rows(tx: Transaction, contract_ids: Collection[str], *, since: datetime) -> dict[_Key, Row]:
+    found: dict[_Key, Row] = {}
     for piece in chunked(sorted(contract_ids)):
-        select = sa.select(t.wallet_segment).where(t.wallet_segment.c.contract_id.in_(piece))
+        select = sa.select(t.wallet_segment).where(
+            t.wallet_segment.c.contract_id.in_(piece), t.wallet_segment.c.end > since
+        )
         found.update(((row.contract_id, row.start), row) for row in tx.rows(select))
     return found
 
 
-def _priced(
-    tx: Transaction,
-    segment: Segment,
-    row: Row | None,
-    changes: Mapping[str, Change],
-    until: datetime | None,
-) -> _Priced:
-    change = changes.get(segment.service_point_id)
-    fresh = None if change is None else change.series.within(segment.period)
-    state = None
-    if row is not None and row.end == segment.period.end and row.tariff_hash == segment.tariff.hash:
-        state = tariffs.RatingState.from_json(row.state)
-        if fresh is not None and len(fresh):
-            state = None if change is None or change.revised else _advanced(segment, state, fresh)
-    if state is None:
-        # New, cut anew by a tariff change, corrected, or late where order matters: begin again from what is stored.
-        known = readings.series(tx, service_point_id=segment.service_point_id, period=segment.period)
-        begun = tariffs.open_state(tariff=segment.tariff, period=segment.period, zone=segment.zone)
-        state = tariffs.advance(tariff=segment.tariff, state=begun, series=known)
-        fresh = known
-    reached = max(
-        segment.period.start if row is None else min(row.until, segment.period.end),
-        segment.period.start if until is None else min(until, segment.period.end),
-        segment.period.start if fresh is None or fresh.period is None else min(fresh.period.end, segment.period.end),
-    )
-    rating = tariffs.settle(tariff=segment.tariff, state=state, until=reached)
-    total = rating.total.micro
-    return _Priced(segment, state, reached, total, charged=total - (0 if row is None else row.total))
-
-
-def _advanced(segment: Segment, state: RatingState, fresh: IntervalSeries) -> RatingState | None:
-    try:
-        return tariffs.advance(tariff=segment.tariff, state=state, series=fresh)
-    except tariffs.OutOfOrder:
-        return None
+def _priced(segment: Segment, counted: pricing.Outcome, row: Row | None, until: datetime | None) -> _Priced:
+    begin, end = segment.period.start, segment.period.end
+    reached = begin if row is None else min(row.until, end)
+    before = 0 if row is None else row.total
+    rating: Rating | Problem
+    if isinstance(counted, RatingState):
+        heard = from_epoch(max(channel.last for channel in counted.channels))
+        reached = min(max(reached, heard, reached if until is None else until), end)
+        rating = pricing.settled(segment=segment, outcome=counted, until=reached)
+        if isinstance(rating, Rating):
+            total = rating.total.micro
+            return _Priced(segment, counted.to_json(), reached, total, total - before, None)
+    else:
+        rating = counted
+    return _Priced(segment, {} if row is None else row.state, reached, before, 0, rating.slug)
 
 
 def _write_segments(tx: Transaction, priced: Iterable[_Priced]) -> None:
@@ -211,15 +320,16 @@ def _write_segments(tx: Transaction, priced: Iterable[_Priced]) -> None:
                 "start": one.segment.period.start,
                 "end": one.segment.period.end,
                 "tariff_hash": one.segment.tariff.hash,
-                "state": one.state.to_json(),
+                "state": one.state,
                 "until": one.until,
                 "total": one.total,
+                "waits": one.waits,
                 "posted": 0,
                 "postings": 0,
             }
             for one in priced
         ],
-        update=("end", "tariff_hash", "state", "until", "total"),
+        update=("end", "tariff_hash", "state", "until", "total", "waits"),
     )
 
 

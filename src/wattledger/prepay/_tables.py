@@ -30,6 +30,9 @@ wallet_segment = sa.Table(
     sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("posted", sa.BigInteger, nullable=False),
     sa.Column("postings", sa.Integer, nullable=False),
+    sa.Column(
+        "waits", sa.String(60)
+    ),  # what keeps it from being priced, a problem's slug; the state then counts little
     sa.Index("ix_wallet_segment_end", "end"),
 )
 

@@ -6,6 +6,8 @@ Dated rows: a change ends one row and begins another, so every question can be a
 from wattledger.registry._contracts import (
     Contract,
     ContractNotFound,
+    FactRefused,
+    FactTold,
     PaymentMode,
     Segment,
     TariffVersionConflict,
@@ -15,11 +17,13 @@ from wattledger.registry._contracts import (
     contract_count,
     contract_ids,
     contracts,
+    facts_of,
     open_contract,
     publish_tariff,
     segments,
     segments_of_points,
     tariff_with_hash,
+    tell_fact,
 )
 from wattledger.registry._places import (
     Account,
@@ -41,6 +45,8 @@ __all__ = [
     "AccountNotFound",
     "Contract",
     "ContractNotFound",
+    "FactRefused",
+    "FactTold",
     "Installation",
     "PaymentMode",
     "Segment",
@@ -56,6 +62,7 @@ __all__ = [
     "contract_count",
     "contract_ids",
     "contracts",
+    "facts_of",
     "install_meter",
     "installations",
     "meter_at",
@@ -64,5 +71,6 @@ __all__ = [
     "segments",
     "segments_of_points",
     "tariff_with_hash",
+    "tell_fact",
     "unknown_points",
 ]

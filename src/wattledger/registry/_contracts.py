@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
 from wattledger.kernel import Period, Problem, local_months, zone_named
 from wattledger.registry import _tables as t
-from wattledger.store import Row, Transaction, chunked
+from wattledger.store import Fact, Row, Transaction, chunked
 from wattledger.tariffs import Tariff
 
 PaymentMode = Literal["prepay", "postpay"]
 
 _FAR = datetime(9000, 1, 1, tzinfo=UTC)  # the end of what has no end
+_NAME_LENGTH_MAX = 60
+_FACT_LENGTH_MAX = 200
 
 
 class ContractNotFound(Problem):
@@ -35,6 +40,27 @@ class TariffVersionConflict(Problem):
     slug = "tariff-version-conflict"
     title = "This tariff version cannot be used"
     status = 409
+
+
+class FactRefused(Problem):
+    """A fact of a contract cannot be kept as it is told."""
+
+    slug = "fact-refused"
+    title = "This fact cannot be kept"
+    status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactTold(Fact):
+    """A fact of a contract was told, or told anew: from ``valid_from`` on (ISO 8601) ``name`` is ``value``.
+
+    ``before`` is what was told before from the same instant.
+    """
+
+    name: str
+    value: str
+    before: str | None
+    valid_from: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +84,10 @@ class Segment:
     """The longest stretch within one calendar month that one tariff version prices under one contract term.
 
     ``period``  the stretch itself, half-open: month, term and version validity intersected
+    ``bill``    the whole bill that it is part of: month and term intersected
     ``month``   the whole local calendar month it belongs to
+    ``since``   from when on the contract has been on this tariff, whichever its versions and terms
+    ``facts``   what was told of the contract, as in force where the stretch begins
     """
 
     contract_id: str
@@ -67,8 +96,16 @@ class Segment:
     zone: str
     currency: str
     month: Period
+    bill: Period
     period: Period
+    since: datetime
     tariff: Tariff
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def key(self) -> tuple[str, datetime]:
+        """What tells it from all others: the contract and where the stretch begins."""
+        return self.contract_id, self.period.start
 
 
 def open_contract(  # noqa: PLR0913 - a contract's facts, all of them
@@ -91,6 +128,82 @@ def open_contract(  # noqa: PLR0913 - a contract's facts, all of them
     tx.execute(
         t.contract_term.insert().values(contract_id=contract_id, valid_from=valid_from, mode=mode, tariff_id=tariff_id)
     )
+
+
+def tell_fact(
+    tx: Transaction,
+    *,
+    contract_id: str,
+    name: str,
+    value: str | bool | int | Decimal,
+    valid_from: datetime,
+    now: datetime,
+) -> None:
+    """Keep what a tariff may ask about a contract (``contracted_kw``, ``persons`` ...), from ``valid_from`` on.
+
+    It holds until it is told anew from a later instant, and tells :class:`FactTold`; the same again changes nothing.
+    Raises :class:`FactRefused`.
+    """
+    text = _fact_text(value)
+    if not name or len(name) > _NAME_LENGTH_MAX or not text or len(text) > _FACT_LENGTH_MAX:
+        raise FactRefused(
+            f"contract {contract_id}: {name!r} = {text!r}",
+            remedy=f"a name of 1 to {_NAME_LENGTH_MAX} characters and a value of 1 to {_FACT_LENGTH_MAX} are kept",
+        )
+    if tx.execute(sa.select(t.contract.c.id).where(t.contract.c.id == contract_id)).one_or_none() is None:
+        raise ContractNotFound(f"no contract is called {contract_id!r}")
+    kept = t.contract_fact
+    before = tx.execute(
+        sa.select(kept.c.value).where(
+            kept.c.contract_id == contract_id, kept.c.name == name, kept.c.valid_from == valid_from
+        )
+    ).scalar_one_or_none()
+    if before == text:
+        return
+    tx.upsert(
+        kept,
+        [{"contract_id": contract_id, "name": name, "valid_from": valid_from, "value": text}],
+        update=("value",),
+    )
+    tx.emit(
+        FactTold(
+            at=now,
+            contract_id=contract_id,
+            name=name,
+            value=text,
+            before=before,
+            valid_from=valid_from.astimezone(UTC).isoformat(),
+        )
+    )
+
+
+def _fact_text(value: str | bool | int | Decimal) -> str:  # noqa: FBT001 - a truth is a fact like any other
+    """The one spelling of a fact: numbers without needless zeros, truth as words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value.strip()
+    text = f"{Decimal(value):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def facts_of(tx: Transaction, *, contract_id: str, at: datetime) -> dict[str, str]:
+    """What was told of a contract, as in force at ``at``."""
+    return _facts_at(_facts(tx, [contract_id])[contract_id], at)
+
+
+def _facts(tx: Transaction, contract_ids: Collection[str]) -> Mapping[str, Sequence[Row]]:
+    """Everything that was ever told of these contracts, in the order in which it came into force."""
+    kept = t.contract_fact
+    found: dict[str, list[Row]] = defaultdict(list)
+    for piece in chunked(sorted(set(contract_ids))):
+        for row in tx.rows(sa.select(kept).where(kept.c.contract_id.in_(piece)).order_by(kept.c.valid_from)):
+            found[row.contract_id].append(row)
+    return found
+
+
+def _facts_at(told: Sequence[Row], at: datetime) -> dict[str, str]:
+    return {row.name: row.value for row in told if row.valid_from <= at}  # what came into force later stands later
 
 
 def publish_tariff(tx: Transaction, *, tariff: Tariff, valid_from: datetime) -> None:
@@ -239,7 +352,7 @@ def segments(tx: Transaction, *, contract_ids: Collection[str], period: Period) 
     return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), period))
 
 
-def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Iterator[Row]:
+def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> list[Row]:
     columns = (
         t.contract.c.id,
         t.contract.c.service_point_id,
@@ -257,24 +370,24 @@ def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Ite
         .join(t.contract_term, t.contract_term.c.contract_id == t.contract.c.id)
         .order_by(t.contract.c.id, t.contract_term.c.valid_from)
     )
-    for piece in chunked(sorted(set(values))):
-        yield from tx.rows(select.where(key.in_(piece)))
+    return [row for piece in chunked(sorted(set(values))) for row in tx.rows(select.where(key.in_(piece)))]
 
 
-def _segments(tx: Transaction, terms: Iterable[Row], period: Period) -> Iterator[Segment]:
+def _segments(tx: Transaction, terms: Sequence[Row], period: Period) -> Iterator[Segment]:
     versions: dict[str, list[tuple[Period, Tariff]]] = {}
     months: dict[str, list[Period]] = {}
-    for term in terms:
+    told = _facts(tx, {term.id for term in terms})
+    for term, since in _with_beginning(terms):
         if term.zone not in months:
             months[term.zone] = list(local_months(period, zone=zone_named(term.zone)))
         if term.tariff_id not in versions:
             versions[term.tariff_id] = _versions(tx, term.tariff_id)
         for month in months[term.zone]:
-            in_term = month.intersection(Period(term.valid_from, term.valid_to or _FAR))
-            if in_term is None:
+            bill = month.intersection(Period(term.valid_from, term.valid_to or _FAR))
+            if bill is None:
                 continue
             for validity, tariff in versions[term.tariff_id]:
-                stretch = in_term.intersection(validity)
+                stretch = bill.intersection(validity)
                 if stretch is not None:
                     yield Segment(
                         contract_id=term.id,
@@ -283,9 +396,24 @@ def _segments(tx: Transaction, terms: Iterable[Row], period: Period) -> Iterator
                         zone=term.zone,
                         currency=term.currency,
                         month=month,
+                        bill=bill,
                         period=stretch,
+                        since=since,
                         tariff=tariff,
+                        facts=_facts_at(told.get(term.id, ()), stretch.start),
                     )
+
+
+def _with_beginning(terms: Sequence[Row]) -> Iterator[tuple[Row, datetime]]:
+    """Each term, and when the row of terms on the same tariff began that it ends."""
+    for _, members in groupby(terms, key=lambda term: str(term.id)):
+        before: Row | None = None
+        since = _FAR
+        for term in members:
+            goes_on = before is not None and (before.tariff_id, before.valid_to) == (term.tariff_id, term.valid_from)
+            since = since if goes_on else term.valid_from
+            before = term
+            yield term, since
 
 
 def _versions(tx: Transaction, tariff_id: str) -> list[tuple[Period, Tariff]]:

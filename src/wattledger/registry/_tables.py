@@ -71,6 +71,15 @@ contract_term = sa.Table(
     sa.CheckConstraint("mode IN ('prepay', 'postpay')", name="mode"),
 )
 
+contract_fact = sa.Table(
+    "contract_fact",
+    metadata,
+    sa.Column("contract_id", _ID, sa.ForeignKey("contract.id"), primary_key=True),
+    sa.Column("name", _ID, primary_key=True),
+    sa.Column("valid_from", Instant, primary_key=True),  # until the same name is told anew from a later instant
+    sa.Column("value", sa.String(200), nullable=False),
+)
+
 tariff_version = sa.Table(
     "tariff_version",
     metadata,

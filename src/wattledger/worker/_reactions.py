@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
-from wattledger import billing, control, notices, prepay, registry
-from wattledger.kernel import Money, zone_named
+from wattledger import billing, control, notices, prepay, pricing, registry
+from wattledger.kernel import Money, Period, zone_named
 from wattledger.store import Handlers, Transaction
 
 
@@ -30,6 +31,10 @@ def reactions(policy: control.CutOffPolicy) -> Handlers:
         control.SupplyDisconnected: (_post_at_cut_off, _tell_disconnected),
         control.SupplyReconnected: (_tell_reconnected,),
         billing.BillPosted: (_tell_bill,),
+        pricing.EventAnnounced: (_reprice_event,),
+        pricing.PricesPublished: (_reprice_series,),
+        pricing.LoadExceeded: (_tell_load,),
+        registry.FactTold: (_reprice_contract,),
     }
 
 
@@ -82,6 +87,35 @@ def _tell_cut_off(tx: Transaction, fact: control.DisconnectPlanned) -> None:
 def _restore_after_correction(tx: Transaction, fact: prepay.BalanceRestored) -> None:
     cause = f"restored:{fact.contract_id}:{fact.at.isoformat()}"
     control.restore(tx, contract_id=_contract(fact.contract_id), cause=cause, now=fact.at)
+
+
+def _reprice_event(tx: Transaction, fact: pricing.EventAnnounced) -> None:
+    start, end = datetime.fromisoformat(fact.start), datetime.fromisoformat(fact.end)
+    prepay.reprice_event(tx, event=fact.name, start=start, end=end, now=fact.at)
+
+
+def _reprice_series(tx: Transaction, fact: pricing.PricesPublished) -> None:
+    end = None if fact.end is None else datetime.fromisoformat(fact.end)
+    prepay.reprice_series(tx, series=fact.series, start=datetime.fromisoformat(fact.start), end=end, now=fact.at)
+
+
+def _reprice_contract(tx: Transaction, fact: registry.FactTold) -> None:
+    since = datetime.fromisoformat(fact.valid_from)
+    if since < fact.at:
+        prepay.reprice(tx, contract_ids=[_contract(fact.contract_id)], period=Period(since, fact.at), now=fact.at)
+
+
+def _tell_load(tx: Transaction, fact: pricing.LoadExceeded) -> None:
+    contract = registry.contract(tx, contract_id=_contract(fact.contract_id), at=fact.at)
+    since = datetime.fromisoformat(fact.start).astimezone(zone_named(contract.zone))
+    notices.notify(
+        tx,
+        contract_id=contract.id,
+        kind="load_curtail" if fact.action == "curtail" else "load_notice",
+        values={"since": f"{since:%H:%M}", "peak": f"{Decimal(fact.peak_kw):.1f}"},
+        about=f"{fact.clause}:{fact.start}",
+        now=fact.at,
+    )
 
 
 def _tell_receipt(tx: Transaction, fact: prepay.RechargeCredited) -> None:

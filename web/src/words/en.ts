@@ -323,6 +323,9 @@ export const en = {
     of2: (n: number, total: number) => `${n} of ${total}`,
     reasons: {
       missing_readings: "readings are missing",
+      missing_prices: "prices are not published yet",
+      missing_facts: "the contract lacks a fact",
+      no_price: "there is no price",
       wallet_disagrees: "the statement and the wallet disagree",
     } as Record<string, string>,
     since: (time: string) => `started ${time}`,

@@ -320,6 +320,9 @@ export const zh: Words = {
     of2: (n, total) => `${n} / ${total}`,
     reasons: {
       missing_readings: "缺少读数",
+      missing_prices: "电价尚未公布",
+      missing_facts: "合同缺少信息",
+      no_price: "无法计价",
       wallet_disagrees: "结算单与钱包不一致",
     },
     since: (time) => `开始于 ${time}`,

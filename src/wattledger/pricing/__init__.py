@@ -1,0 +1,36 @@
+"""What stretches of time cost: segments and stored readings into rating states, for whoever bills, deducts or shows.
+
+It keeps what a price depends on beside the tariff (announced events, published prices) and carries what a contract's
+earlier bills left (a year's counters, ratchets, banks) to the later ones.
+"""
+
+from wattledger.pricing._counting import Kept, Outcome, counted, fits, reaches, running, settled
+from wattledger.pricing._loads import LoadExceeded, watch_loads
+from wattledger.pricing._signals import (
+    EventAnnounced,
+    PricesPublished,
+    SignalRefused,
+    announce_event,
+    call_off_event,
+    publish_prices,
+    signals,
+)
+
+__all__ = [
+    "EventAnnounced",
+    "Kept",
+    "LoadExceeded",
+    "Outcome",
+    "PricesPublished",
+    "SignalRefused",
+    "announce_event",
+    "call_off_event",
+    "counted",
+    "fits",
+    "publish_prices",
+    "reaches",
+    "running",
+    "settled",
+    "signals",
+    "watch_loads",
+]
