@@ -1,10 +1,13 @@
 """A bad tariff never becomes one: what is wrong is told in one line, with its line, its clause and its cause."""
 
 import re
+from functools import cache
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from wattledger.tariffs import TariffRefused, parse_tariff
+from wattledger.tariffs import TariffRefused, parse_tariff, tariff_schema
+from wattledger.tariffs._document import read_yaml
 
 HOME = """\
 id: home
@@ -427,6 +430,7 @@ IN_FULL: list[Malformed] = [
 ]
 
 
+@cache
 def refused(text: str) -> TariffRefused:
     with pytest.raises(TariffRefused) as raised:
         parse_tariff(text, source="bad.yaml")
@@ -479,6 +483,16 @@ def test_one_mistake_is_not_told_over_and_over() -> None:
         "unknown period 'peak'",  # two that are unknown, two that are missing
         "no period covers 12:00-24:00",  # three kinds of days
     }
+
+
+def test_the_schema_sees_what_is_wrong_with_the_shape() -> None:
+    validator = Draft202012Validator(tariff_schema())
+    seen = {True: 0, False: 0}
+    for base, faults in ((HOME, IN_HOME), (FULL, IN_FULL)):
+        assert validator.is_valid(read_yaml(base, source="base")[0])
+        for fault in faults:
+            seen[not validator.is_valid(read_yaml(malformed(base, fault), source="bad")[0])] += 1
+    assert seen[True] >= 140  # the rest is for the reader: names, order, coverage
 
 
 def test_all_faults_are_told_at_once() -> None:

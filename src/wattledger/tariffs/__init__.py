@@ -20,6 +20,7 @@ from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._lines import ChargeLine, ExactRating, LoadNotice, Rating
 from wattledger.tariffs._prices import PricePoint, PriceSpan, by_period, period_indexes, price_at, prices_between
 from wattledger.tariffs._rating import monthly, rate
+from wattledger.tariffs._schema import tariff_schema
 from wattledger.tariffs._segments import TariffNotInForce, TariffWithoutZone
 from wattledger.tariffs._settling import history_after, settle
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
@@ -75,4 +76,5 @@ __all__ = [
     "readings_hash",
     "series_of",
     "settle",
+    "tariff_schema",
 ]
