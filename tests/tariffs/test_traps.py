@@ -255,6 +255,20 @@ def test_banked_kwh_serve_their_own_period_first_and_the_dearest_other_if_allowe
     assert bill.total.text == total
 
 
+def test_banked_kwh_serve_the_dearest_of_the_other_periods_first(tariff_of: Build) -> None:
+    tariff = tariff_of(
+        periods={"a": {"times": "00:00-08:00"}, "b": {"times": "08:00-16:00"}, "c": "otherwise"},
+        netting={"per": "bill", "bank": {"unit": "kwh", "across": True}},
+        charges=[flat({"a": "0.20", "b": "0.30", "c": "0.10"})],
+    )
+    period = months("2026-02-01")
+    series = joined(*(kw(at(f"2026-02-01T{hour}:00"), [40], seconds=3600) for hour in ("01", "09")))
+    history = History(bank={"c": 60 * 10**9})
+    bill = rate(tariff=tariff, series={"import": series, "export": used(period, 0)}, period=period, history=history)
+    assert [(line.period, line.quantity) for line in bill.lines] == [("a", 20)]  # all 40 of b, then 20 of the 40 of a
+    assert not bill.banked
+
+
 # --- what stands on what ---
 
 
