@@ -1,17 +1,19 @@
-"""The OpenEI Utility Rate Database's JSON, read into our language.
+"""The OpenEI Utility Rate Database's JSON, rewritten in our language.
 
 Every field is honoured, harmless, or refused by name: descriptive fields are ignored by the explicit list below, a
-structure that can never charge anything is harmless, and what is left is a charge that the engine does not know yet.
+structure that can never charge anything is harmless, and what had to be decided is told in the tariff's remarks.
 
 URDB does not say how tiers meet periods, so the convention is named: ``sam`` (NREL's System Advisor Model: the limits
 apply to the month's sum over all periods, and every period gets the same shares of the tiers), ``chronological`` (the
-same counter, filled in the order of time) or ``per-period`` (every period counts its own energy from zero).
+same counter, filled in the order of time) or ``per-period`` (every period counts its own energy from zero). Under
+``sam`` all else that URDB leaves open is as SAM has it too: a day's charge is for 365/12 days a month, and where
+``dgrules`` settles energy interval by interval, the tiers fill in the order of time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +22,22 @@ from typing import Any, Literal
 from wattledger.tariffs._document import Faults, plain_number, read_json, shown
 from wattledger.tariffs._exact import exact_sum
 from wattledger.tariffs._language import Tariff, parse_tariff
+from wattledger.tariffs._urdb_calendar import MONTHS, Seasons, Weeks, always, line_of, read_index, read_weeks
+from wattledger.tariffs._urdb_values import (
+    KWH_DAILY,
+    KWH_PER_KW_DAILY,
+    NOTHING,
+    PER_KW,
+    Reading,
+    Steps,
+    charges_anything,
+    demand_steps,
+    energy_steps,
+    folded,
+    number_in,
+    says_nothing,
+    twelve,
+)
 
 TierConvention = Literal["sam", "chronological", "per-period"]
 
@@ -28,50 +46,39 @@ _CONVENTIONS = {
     "chronological": ("all_periods", "chronological", "the month's tiers fill in the order of time"),
     "per-period": ("per_period", "pro_rata", "every period counts its own tiers"),
 }
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_LAST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_HOURS = 24
-_ENDLESS = Decimal(10) ** 6  # kWh; a last tier "up to" at least this much is open-ended
-_FIXED_UNITS = {"$/month": "month", "$/day": "day", "$/year": "year"}
+_BY_INTERVAL = frozenset(("netbillinginstantaneous", "netbillinghourly", "buyallsellall"))
+"""The ``dgrules`` under which SAM settles interval by interval."""
+
+_TIMES = {"$/month": "month", "$/day": "day", "$/year": "year"}
+_DAYS_A_YEAR = 365
+_USUAL_WINDOW = 15
+_DAY_MINUTES = 1440
+_YEAR_BEFORE = 11  # months looked back to where no range is stated
+_WHOLE = 100  # percent
 
 # Fields that describe a rate, its paperwork or its eligibility, and charge nothing.
 _DESCRIPTIVE = frozenset(
     (
         *("label", "uri", "name", "utility", "utilityname", "eiaid", "sector", "servicetype", "description", "source"),
         *("sourceparent", "country", "state", "basicinformationcomments", "energycomments", "demandcomments"),
-        *("approved", "is_default", "default", "active", "version", "revisions", "latest_update", "latestupdate"),
-        *("supersedes", "supercedes", "startdate", "enddate", "effectivedate", "phasewiring", "voltagecategory"),
-        *("voltageminimum", "voltagemaximum", "peakkwcapacitymin", "peakkwcapacitymax", "peakkwcapacityhistory"),
-        *("peakkwhusagemin", "peakkwhusagemax", "peakkwhusagehistory", "demandunits", "demandunit", "demandrateunit"),
-        *("demandrateunits", "flatdemandunit", "flatdemandunits", "coincidentrateunit", "demandwindow"),
-        *("energytoulabels", "demandtoulabels", "demandlabels"),
-    )
-)
-# Fields that only bear on demand charges; those are refused by their own fields.
-_OF_DEMAND = frozenset(
-    (
-        *("demandweekdayschedule", "demandweekendschedule", "flatdemandmonths", "coincidentrateschedule"),
-        *("demandratchetpercentage", "lookbackpercent", "lookbackrange", "lookbackmonths"),
+        *("approved", "isdefault", "default", "active", "version", "revisions", "latestupdate", "supersedes"),
+        *("supercedes", "startdate", "enddate", "effectivedate", "phasewiring", "voltagecategory", "voltageminimum"),
+        *("voltagemaximum", "peakkwcapacitymin", "peakkwcapacitymax", "peakkwcapacityhistory", "peakkwhusagemin"),
+        *("peakkwhusagemax", "peakkwhusagehistory", "demandunits", "demandunit", "coincidentrateunit"),
+        *("energytoulabels", "demandtoulabels", "demandlabels", "fixedchargecomments", "mincomments"),
     )
 )
 _HANDLED = frozenset(
     (
-        *("energyratestructure", "energyweekdayschedule", "energyweekendschedule"),
-        *("fixedchargefirstmeter", "fixedchargeunits", "fixedmonthlycharge", "minchargeunits"),
+        *("energyratestructure", "energyweekdayschedule", "energyweekendschedule", "fueladjustmentsmonthly"),
+        *("demandratestructure", "demandweekdayschedule", "demandweekendschedule", "demandrateunit", "demandrateunits"),
+        *("flatdemandstructure", "flatdemandmonths", "flatdemandunit", "flatdemandunits", "demandwindow"),
+        *("coincidentratestructure", "coincidentrateschedule", "demandreactivepowercharge"),
+        *("demandratchetpercentage", "lookbackpercent", "lookbackrange", "lookbackmonths"),
+        *("fixedchargefirstmeter", "fixedchargeunits", "fixedmonthlycharge"),
+        *("mincharge", "minchargeunits", "minmonthlycharge", "annualmincharge"),
     )
 )
-_DEMAND = {
-    "demandratestructure": ("demandweekdayschedule", "demandweekendschedule"),
-    "flatdemandstructure": ("flatdemandmonths",),
-    "coincidentratestructure": ("coincidentrateschedule",),
-}
-_CHARGING = {  # nothing when zero; a clause to come when not
-    "mincharge": "minimum",
-    "minmonthlycharge": "minimum",
-    "annualmincharge": "minimum",
-    "demandreactivepowercharge": "reactive",
-    "fueladjustmentsmonthly": "fuel adjustment",
-}
 _REMARKED = {  # left aside, and said so
     "dgrules": "dgrules is about energy given back, which has no price here",
     "usenetmetering": "usenetmetering is about energy given back, which has no price here",
@@ -80,20 +87,23 @@ _REMARKED = {  # left aside, and said so
     "demandattrs": "demandattrs are notes in words and are not priced",
     "fixedattrs": "fixedattrs are notes in words and are not priced",
 }
-_KNOWN = frozenset((*_DESCRIPTIVE, *_OF_DEMAND, *_HANDLED, *_DEMAND, *_CHARGING, *_REMARKED))
+_KNOWN = frozenset((*_DESCRIPTIVE, *_HANDLED, *_REMARKED))
+_SIGNS = frozenset(("items", *(key for key in _HANDLED if key.endswith(("structure", "schedule", "charge")))))
 
 
 def is_urdb(document: Mapping[str, Any]) -> bool:
     """Whether a document is URDB's rather than ours."""
-    keys = {str(key).lower() for key in document}
-    return "charges" not in keys and bool(keys & {"energyratestructure", "items", *_DEMAND, *_HANDLED})
+    keys = {folded(str(key)) for key in document}
+    return "charges" not in keys and bool(keys & _SIGNS)
 
 
 def import_urdb(document: Mapping[str, Any], *, tiers: TierConvention = "sam", source: str = "URDB") -> Tariff:
     """The tariff that a URDB document (one rate, alone or as the only member of ``items``) says.
 
-    Its periods keep their labels, or the schedule's numbers; its zone is not known. ``Tariff.remarks`` says what had to
-    be decided or was left aside. Raises ``TariffRefused`` with the name of each field that cannot be honoured.
+    Its periods keep their labels, or the schedule's numbers; its zone is not known. Demand is measured over
+    ``demandwindow`` minutes, 15 when it is not there; a charge for reactive power is for the channel ``reactive``.
+    ``Tariff.remarks`` says what had to be decided or was left aside. Raises ``TariffRefused`` with the name of each
+    field that cannot be honoured.
     """
     faults = Faults(source)
     reader = _Urdb(_the_rate(document, faults), tiers, faults)
@@ -102,19 +112,15 @@ def import_urdb(document: Mapping[str, Any], *, tiers: TierConvention = "sam", s
     return parse_tariff(rewritten, source=source, remarks=reader.remarks)
 
 
-def _the_rate(document: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+def _the_rate(document: Mapping[str, Any], faults: Faults) -> Mapping[str, Any]:
     items = document.get("items")
-    if items is not None:
-        if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], Mapping):
-            count = len(items) if isinstance(items, list) else "no list of"
-            faults.add("items", f"one rate is expected, not {count}")
-            faults.stop()
-        document = items[0]
-    rate: dict[str, Any] = {}
-    for key, value in document.items():
-        if key.lower() in rate:
-            faults.add(key, "the field stands twice")
-        rate[key.lower()] = value
+    if items is None:
+        return document
+    if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], Mapping):
+        count = len(items) if isinstance(items, list) else "no list of"
+        faults.add("items", f"one rate is expected, not {count}")
+        faults.stop()
+    rate: Mapping[str, Any] = items[0]
     return rate
 
 
@@ -125,58 +131,87 @@ class _Urdb:
         self.faults = faults
         self.tiers = tiers
         self.remarks: list[str] = []
-        self.rate = {key: self._unpacked(key, value) for key, value in rate.items()}
+        self.reading = Reading(faults, self.remarks)
+        self.spelt: dict[str, str] = {}
+        self.rate: dict[str, Any] = {}
+        for spelt, value in rate.items():
+            key = folded(str(spelt))
+            if key in self.rate:
+                faults.add(str(spelt), "the field stands twice")
+            self.spelt[key] = str(spelt)
+            self.rate[key] = self._unpacked(key, value)
 
     def rewritten(self) -> dict[str, Any]:
+        """The document in our language; to be thrown away where there were faults."""
         self._account_for_fields()
-        self._no_demand()
-        document: dict[str, Any] = {**self._header()}
-        calendar = self._calendar()
-        if calendar is not None:
-            document.update(calendar[0])
-            document["charges"] = [*self._energy(*calendar[1:]), *self._fixed()]
-        return document
+        structure = self.rate.get("energyratestructure")
+        if not isinstance(structure, list) or not structure:
+            self._refuse("energyratestructure", f"a list of periods is expected, not {shown(structure)}")
+            return {}
+        weeks = self._energy_weeks(len(structure))
+        demand_weeks, demand = self._demand()
+        flat = self._flat_demand()
+        ratchet = _Ratchet.of(self)
+        fuel = twelve(self.rate.get("fueladjustmentsmonthly"), self._path("fueladjustmentsmonthly"), self.reading)
+        reactive, further = self._reactive(), [*self._fixed(), *self._minimums()]
+        energy = {} if weeks is None else {p: self._energy_steps(structure, p) for p in weeks.occurring}
+        if weeks is None or self.faults.found:
+            return {}
+        told_apart = [
+            (weeks.of(month), demand_weeks and demand_weeks.of(month), flat[month], fuel[month], ratchet.percent[month])
+            for month in range(12)
+        ]
+        seasons = Seasons.of(told_apart)
+        if ratchet and demand:
+            self._refuse(ratchet.field, "does not say to which of several periods' demand it looks back")
+        if ratchet and any(steps.unit in PER_KW for steps in energy.values()):
+            self._refuse(ratchet.field, "does not say whether the tiers' limits per kW look back too")
+        charges = _Energy(self, weeks, seasons, energy, fuel).charges()
+        charges += self._demand_charges(demand_weeks, demand) + self._flat_charges(seasons, flat, ratchet)
+        charges += reactive
+        covered = [charge["name"] for charge in charges]
+        for charge in further:
+            if charge["kind"] == "minimum":
+                charge["covers"] = covered
+            else:
+                covered.append(charge["name"])
+        document = {**self._header(), **seasons.clause(), **seasons.day_types(weeks, demand_weeks)}
+        if len(weeks.occurring) > 1:
+            document["periods"] = seasons.periods(weeks)
+        if demand_weeks is not None and len(demand_weeks.occurring) > 1:
+            document["schedules"] = {"demand": {"periods": seasons.periods(demand_weeks)}}
+        return {**document, "charges": charges + further}
 
     # --- every field has its place -----------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> str:
+        return self.spelt.get(key, key)
+
+    def _refuse(self, key: str, cause: str) -> None:
+        self.faults.add(self._path(key), cause)
 
     def _unpacked(self, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
         """A list that was written as text, as some tables of rates have it."""
         if isinstance(value, str) and value.lstrip().startswith("[") and key not in _DESCRIPTIVE:
-            return read_json(value, source=f"{self.faults.source}: {key}")
+            return read_json(value, source=f"{self.faults.source}: {self._path(key)}")
         return value
 
     def _account_for_fields(self) -> None:
         for key, value in self.rate.items():
-            if key in _REMARKED and not _says_nothing(value):
-                self.remarks.append(f"{_REMARKED[key]}.")
-            elif key in _CHARGING and not self._zero(value):
-                self.faults.add(key, f"clause not supported yet: {_CHARGING[key]}")
-            elif key not in _KNOWN and not _says_nothing(value):
-                self.faults.add(key, "unknown field")
+            if key in _REMARKED and not says_nothing(value):
+                self.reading.remark(f"{_REMARKED[key]}.")
+            elif key not in _KNOWN and not says_nothing(value):
+                self._refuse(key, "unknown field")
         if {"startdate", "enddate"} & self.rate.keys():
-            self.remarks.append("URDB's start and end dates are not enforced.")
-
-    def _zero(self, value: Any) -> bool:  # noqa: ANN401 - JSON
-        values = value if isinstance(value, list) else [value]
-        return all(_says_nothing(item) or _number(item) == 0 for item in values)
-
-    def _no_demand(self) -> None:
-        """Demand structures may be there as long as nothing that applies at any time charges anything."""
-        for key, schedules in _DEMAND.items():
-            structure = self.rate.get(key)
-            if _says_nothing(structure):
-                continue
-            scheduled = {index for name in schedules for index in _indexes(self.rate.get(name))}
-            for number, period in enumerate(structure if isinstance(structure, list) else [structure]):
-                for tier_number, tier in enumerate(period if isinstance(period, list) else [period]):
-                    rates = [tier.get("rate"), tier.get("adj")] if isinstance(tier, Mapping) else [tier]
-                    if (not scheduled or number in scheduled) and not all(self._zero(rate) for rate in rates):
-                        self.faults.add(f"{key}[{number}][{tier_number}]", "clause not supported yet: demand")
+            self.reading.remark("URDB's start and end dates are not enforced.")
+        coincident = self.rate.get("coincidentratestructure")
+        if charges_anything(coincident):
+            self._refuse("coincidentratestructure", "demand coincident with the system's peak cannot be honoured")
 
     # --- header ------------------------------------------------------------------------------------------------------
 
     def _header(self) -> dict[str, Any]:
-        utility, name, label = (_line(self.rate.get(key)) for key in ("utility", "name", "label"))
+        utility, name, label = (line_of(self.rate.get(key)) for key in ("utility", "name", "label"))
         title = ": ".join(part for part in (utility, name) if part)
         identity = label or _slug(title) or _slug(Path(self.faults.source).stem)
         revisions = self.rate.get("revisions")
@@ -188,208 +223,342 @@ class _Urdb:
             "currency": "USD",
         }
 
-    # --- calendar ----------------------------------------------------------------------------------------------------
+    # --- energy ------------------------------------------------------------------------------------------------------
 
-    def _calendar(self) -> tuple[dict[str, Any], list[int], dict[int, str]] | None:
-        """Our seasons, day types and periods; the periods that occur; and their names."""
-        structure = self.rate.get("energyratestructure")
-        if not isinstance(structure, list) or not structure:
-            self.faults.add("energyratestructure", f"a list of periods is expected, not {shown(structure)}")
-            return None
-        weekday = self._schedule("energyweekdayschedule", len(structure))
-        weekend = self._schedule("energyweekendschedule", len(structure))
-        if weekday is None or weekend is None:
-            return None
-        occurring = sorted({period for row in (*weekday, *weekend) for period in row})
-        names = self._names(occurring)
-        if len(occurring) == 1:
-            return {}, occurring, names
-        document: dict[str, Any] = {}
-        months: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-        for month in range(12):
-            months.setdefault((weekday[month], weekend[month]), []).append(month)
-        if len(months) > 1:
-            document["seasons"] = {_season(group)[0]: _season(group)[1] for group in months.values()}
-        if any(working != free for working, free in months):
-            document["day_types"] = {"weekday": "mon-fri", "weekend": ["sat", "sun"]}
-        rules: dict[int, list[dict[str, Any]]] = {period: [] for period in occurring}
-        for (working, free), group in months.items():
-            season = {"seasons": _season(group)[0]} if len(months) > 1 else {}
-            rows = [({}, working)] if working == free else [({"days": "weekday"}, working), ({"days": "weekend"}, free)]
-            for days, row in rows:
-                for period in sorted(set(row)):
-                    rules[period].append({**season, **days, "times": _windows(row, period)})
-        document["periods"] = {names[period]: found for period, found in rules.items()}
-        return document, occurring, names
-
-    def _schedule(self, key: str, periods: int) -> list[tuple[int, ...]] | None:
-        schedule = self.rate.get(key)
-        if schedule is None and periods == 1:
-            self.remarks.append(f"{key} is missing; the only period is taken to apply at all times.")
-            return [(0,) * _HOURS] * 12
-        if not isinstance(schedule, list) or len(schedule) != len(_MONTHS):
-            self.faults.add(key, f"12 months are expected, not {_count(schedule)}")
-            return None
-        rows: list[tuple[int, ...]] = []
-        before = len(self.faults.found)
-        for month, row in enumerate(schedule):
-            if not isinstance(row, list) or len(row) != _HOURS:
-                self.faults.add(f"{key}[{month}]", f"24 hours are expected, not {_count(row)}")
-                continue
-            numbers = [_number(value) for value in row]
-            for hour, (value, number) in enumerate(zip(row, numbers, strict=True)):
-                if number is None or number != int(number) or not 0 <= number < periods:
-                    cause = f"a number of a period from 0 to {periods - 1} is expected, not {shown(value)}"
-                    self.faults.add(f"{key}[{month}][{hour}]", cause)
-            if len(self.faults.found) == before:
-                rows.append(tuple(int(number) for number in numbers if number is not None))
-        return rows if len(self.faults.found) == before else None
-
-    def _names(self, occurring: Sequence[int]) -> dict[int, str]:
+    def _energy_weeks(self, count: int) -> Weeks | None:
+        keys = ("energyweekdayschedule", "energyweekendschedule")
         labels = self.rate.get("energytoulabels")
-        given = [_line(label)[:40] for label in labels] if isinstance(labels, list) else []
-        names = {period: given[period] if period < len(given) else "" for period in occurring}
-        doubled = {name for name in names.values() if list(names.values()).count(name) > 1}
-        return {
-            period: f"{name} (period-{period})" if name in doubled and name else name or f"period-{period}"
-            for period, name in names.items()
+        if count == 1 and all(self.rate.get(key) is None for key in keys):
+            self.reading.remark("The energy schedules are missing; the only period is taken to apply at all times.")
+            return always(labels)
+        return read_weeks(self.rate, keys, (self._path(keys[0]), self._path(keys[1])), labels, count, self.reading)
+
+    def _energy_steps(self, structure: Sequence[Any], period: int) -> Steps:
+        return energy_steps(structure[period], f"{self._path('energyratestructure')}[{period}]", self.reading)
+
+    # --- demand ------------------------------------------------------------------------------------------------------
+
+    def _window(self) -> str:
+        value = self.rate.get("demandwindow")
+        if says_nothing(value):
+            return str(_USUAL_WINDOW)
+        minutes = number_in(value)
+        if minutes is None or minutes != int(minutes) or minutes < 1 or _DAY_MINUTES % int(minutes):
+            self._refuse("demandwindow", f"minutes that divide a day are expected, not {shown(value)}")
+            return str(_USUAL_WINDOW)
+        if minutes != _USUAL_WINDOW:
+            self.reading.remark(f"Demand is the mean of {int(minutes)} minutes; SAM has that of each interval.")
+        return str(int(minutes))
+
+    def _must_be_kw(self, *keys: str) -> None:
+        for key in keys:
+            unit = self.rate.get(key)
+            if not says_nothing(unit) and folded(str(unit)) != "kw":
+                self._refuse(key, f"demand in {shown(unit)} cannot be honoured, only in kW")
+
+    def _demand(self) -> tuple[Weeks | None, dict[int, Steps]]:
+        """The schedule and the steps of each period's own maximum; nothing where it charges nothing."""
+        key, keys = "demandratestructure", ("demandweekdayschedule", "demandweekendschedule")
+        structure = self.rate.get(key)
+        if not charges_anything(structure):
+            return None, {}
+        if not isinstance(structure, list):
+            self._refuse(key, f"a list of periods is expected, not {shown(structure)}")
+            return None, {}
+        labels = self.rate.get("demandtoulabels") or self.rate.get("demandlabels")
+        paths = (self._path(keys[0]), self._path(keys[1]))
+        weeks = read_weeks(self.rate, keys, paths, labels, len(structure), self.reading)
+        if weeks is None or not any(charges_anything(structure[period]) for period in weeks.occurring):
+            return None, {}
+        self._must_be_kw("demandrateunit", "demandrateunits")
+        path = self._path(key)
+        return weeks, {
+            period: demand_steps(structure[period], f"{path}[{period}]", self.reading) for period in weeks.occurring
         }
 
-    # --- charges -----------------------------------------------------------------------------------------------------
-
-    def _energy(self, occurring: Sequence[int], names: Mapping[int, str]) -> list[dict[str, Any]]:
-        prices: dict[str, list[Decimal]] = {}
-        limits: dict[str, list[Decimal]] = {}
-        units: set[str] = set()
-        for period in occurring:
-            read = self._tiers_of(period)
-            prices[names[period]], limits[names[period]] = read[0], read[1]
-            units |= read[2]
-        charge: dict[str, Any] = {"name": "energy", "kind": "energy"}
-        if len(units) > 1:
-            self.faults.add("energyratestructure", f"tiers in {' and '.join(sorted(units))} cannot be counted together")
-        if not units:
-            charge["price"] = _per_period({name: steps[0] for name, steps in prices.items()})
-            return [charge]
-        counter, allocation, meaning = _CONVENTIONS[self.tiers]
-        basis = "day" if "kwh daily" in units else "month"
-        charge["tiers"] = {
-            "counter": counter,
-            "basis": basis,
-            "allocation": allocation,
-            "limits": _once(_per_period(limits)),
-        }
-        if basis == "month":
-            charge["tiers"]["proration"] = "none"
-            self.remarks.append("A month's tier limits stand whole in a bill of less than a month: URDB does not say.")
-        charge["price"] = _per_period(prices)
-        self.remarks.append(f"Tiers under the convention {self.tiers!r}: {meaning}.")
+    def _demand_charges(self, weeks: Weeks | None, steps: Mapping[int, Steps]) -> list[dict[str, Any]]:
+        if weeks is None:
+            return []
+        charge: dict[str, Any] = {"name": "TOU demand", "kind": "demand", "window": self._window()}
+        if len(weeks.occurring) == 1:
+            return [{**charge, **_demand_prices(next(iter(steps.values())))}]
+        written = {weeks.names[period]: _demand_prices(found) for period, found in steps.items()}
+        limited = any("limits" in found for found in written.values())
+        charge["schedule"] = "demand"
+        charge["price"] = {name: found["price"] for name, found in written.items()}
+        if limited:
+            charge["limits"] = _once({name: found.get("limits", []) for name, found in written.items()})
         return [charge]
 
-    def _tiers_of(self, period: int) -> tuple[list[Decimal], list[Decimal], set[str]]:
-        """The prices of a period's tiers, their limits but the last, and the limits' units."""
-        steps = self.rate["energyratestructure"][period]
-        path = f"energyratestructure[{period}]"
-        if not isinstance(steps, list) or not steps or not all(isinstance(step, Mapping) for step in steps):
-            self.faults.add(path, "a list of tiers is expected")
-            return [Decimal(0)], [], set()
-        prices: list[Decimal] = []
-        limits: list[Decimal] = []
-        units: set[str] = set()
-        for number, step in enumerate(steps):
-            where = f"{path}[{number}]"
-            prices.append(self._price(step, where))
-            unit = " ".join(str(step.get("unit") or "kWh").lower().split())
-            limit = None if step.get("max") is None else _number(step["max"])
-            if number == len(steps) - 1:
-                self._open_end(step, limit, where)
-            elif limit is None or limit <= (limits[-1] if limits else 0):
-                self.faults.add(
-                    f"{where}.max", f"a limit above the tier before is expected, not {shown(step.get('max'))}"
-                )
-            else:
-                limits.append(limit)
-                units.add(unit)
-                if unit not in {"kwh", "kwh daily"}:
-                    self.faults.add(f"{where}.unit", f"clause not supported yet: tiers in {step.get('unit')}")
-        return prices, limits, units
+    def _flat_demand(self) -> list[Steps]:
+        """The steps of each month's maximum at any time."""
+        structure = self.rate.get("flatdemandstructure")
+        nothing = [NOTHING] * len(MONTHS)
+        if not charges_anything(structure):
+            return nothing
+        if not isinstance(structure, list):
+            self._refuse("flatdemandstructure", f"a list of periods is expected, not {shown(structure)}")
+            return nothing
+        months, path = self.rate.get("flatdemandmonths"), self._path("flatdemandmonths")
+        if not isinstance(months, list) or len(months) != len(MONTHS):
+            count = len(months) if isinstance(months, list) else shown(months)
+            self.faults.add(path, f"12 months are expected, not {count}")
+            return nothing
+        periods = [read_index(v, f"{path}[{n}]", len(structure), self.reading) for n, v in enumerate(months)]
+        if any(period is not None and charges_anything(structure[period]) for period in periods):
+            self._must_be_kw("flatdemandunit", "flatdemandunits")
+        path = self._path("flatdemandstructure")
+        steps = {
+            period: demand_steps(structure[period], f"{path}[{period}]", self.reading)
+            for period in dict.fromkeys(periods)
+            if period is not None and charges_anything(structure[period])
+        }
+        return [NOTHING if period is None else steps.get(period, NOTHING) for period in periods]
 
-    def _price(self, step: Mapping[str, Any], where: str) -> Decimal:
-        for key in step:
-            if key.lower() not in {"rate", "adj", "sell", "max", "unit"} and not _says_nothing(step[key]):
-                self.faults.add(f"{where}.{key}", "unknown field")
-        if not self._zero(step.get("sell")):
-            remark = "The sell rates are for energy given back, which has no price here."
-            self.remarks += [] if remark in self.remarks else [remark]
-        rate = _number(step.get("rate"))
-        adjustment = Decimal(0) if step.get("adj") is None else _number(step["adj"])
-        if rate is None:
-            self.faults.add(f"{where}.rate", f"a price is expected, not {shown(step.get('rate'))}")
-        if adjustment is None:
-            self.faults.add(f"{where}.adj", f"a number is expected, not {shown(step['adj'])}")
-        return exact_sum((rate or Decimal(0), adjustment or Decimal(0)))
+    def _flat_charges(self, seasons: Seasons, flat: Sequence[Steps], ratchet: _Ratchet) -> list[dict[str, Any]]:
+        if all(steps == NOTHING for steps in flat):
+            return []
+        written = {name: _demand_prices(flat[months[0]]) for name, months in seasons.months.items()}
+        limits = seasons.by_season({name: found.get("limits", []) for name, found in written.items()})
+        charge: dict[str, Any] = {
+            "name": "flat demand",
+            "kind": "demand",
+            "window": self._window(),
+            "price": seasons.by_season({name: found["price"] for name, found in written.items()}),
+        }
+        if limits:
+            charge["limits"] = limits
+        if ratchet:
+            charge["ratchet"] = ratchet.clause(seasons)
+        return [charge]
 
-    def _open_end(self, step: Mapping[str, Any], limit: Decimal | None, where: str) -> None:
-        if step.get("max") is None:
-            return
-        if limit is None or limit < _ENDLESS:
-            self.faults.add(f"{where}.max", f"energy above {shown(step['max'])} kWh has no price")
-        else:
-            remark = "The last tier's max is so high that it is read as no limit."
-            self.remarks += [] if remark in self.remarks else [remark]
+    def _reactive(self) -> list[dict[str, Any]]:
+        key = "demandreactivepowercharge"
+        price = self._amount(key)
+        if not price:
+            return []
+        if price < 0:
+            self._refuse(key, "a price per kVAR below zero cannot be honoured")
+        self.reading.remark("The charge for reactive power is for the highest kVAR of the channel 'reactive'.")
+        charge = {"name": "reactive demand", "kind": "demand", "channel": "reactive", "window": self._window()}
+        return [{**charge, "price": plain_number(price)}]
+
+    # --- time and minimums -------------------------------------------------------------------------------------------
+
+    def _amount(self, key: str) -> Decimal:
+        value = self.rate.get(key)
+        amount = Decimal(0) if says_nothing(value) else number_in(value)
+        if amount is None:
+            self._refuse(key, f"a number is expected, not {shown(value)}")
+        return amount or Decimal(0)
+
+    def _timed(self, key: str, units_key: str, what: str) -> tuple[Decimal, str] | None:
+        """An amount and whether it is for a day, a month or a year."""
+        amount = self._amount(key)
+        if not amount:
+            return None
+        units = self.rate.get(units_key)
+        if says_nothing(units):
+            self.reading.remark(f"{units_key} is missing; the {what} is taken to be for a month.")
+            return amount, "month"
+        per = _TIMES.get(folded(str(units)))
+        if per is None:
+            self._refuse(units_key, f"one of {', '.join(_TIMES)} is expected, not {shown(units)}")
+        return amount, per or "month"
+
+    def _time(self, amount: Decimal, per: str) -> dict[str, Any]:
+        """The price of time; under SAM's conventions a month has 365/12 days."""
+        if per == "day" and self.tiers == "sam":
+            self.reading.remark("A charge by the day is for 365/12 days a month, as SAM has it.")
+            return {"price": plain_number(exact_sum([amount] * _DAYS_A_YEAR)), "per": "year"}
+        return {"price": plain_number(amount), "per": per}
 
     def _fixed(self) -> list[dict[str, Any]]:
-        charges: dict[str, tuple[Decimal, str]] = {}
-        for key in ("fixedchargefirstmeter", "fixedmonthlycharge"):
-            value = self.rate.get(key)
-            amount = Decimal(0) if _says_nothing(value) else _number(value)
-            if amount is None:
-                self.faults.add(key, f"a number is expected, not {shown(value)}")
-            elif amount:
-                charges[key] = amount, "month"
-        if "fixedchargefirstmeter" in charges:
-            units = self.rate.get("fixedchargeunits")
-            per = "month" if _says_nothing(units) else _FIXED_UNITS.get("".join(str(units).lower().split()))
-            if per is None:
-                self.faults.add("fixedchargeunits", f"one of $/month, $/day, $/year is expected, not {shown(units)}")
-            if _says_nothing(units):
-                self.remarks.append("fixedchargeunits is missing; the fixed charge is taken to be for a month.")
-            charges["fixedchargefirstmeter"] = charges["fixedchargefirstmeter"][0], per or "month"
-        if len(set(charges.values())) > 1:
-            self.faults.add("fixedmonthlycharge", "contradicts fixedchargefirstmeter")
-        for amount, per in list(charges.values())[:1]:
-            return [{"name": "fixed charge", "kind": "fixed", "price": plain_number(amount), "per": per}]
-        return []
+        first = self._timed("fixedchargefirstmeter", "fixedchargeunits", "fixed charge")
+        monthly = self._amount("fixedmonthlycharge")
+        found = self._agreed(first, monthly, "month", ("fixedchargefirstmeter", "fixedmonthlycharge"))
+        return [] if found is None else [{"name": "fixed charge", "kind": "fixed", **self._time(*found)}]
+
+    def _minimums(self) -> list[dict[str, Any]]:
+        """The minimums: of a month, and of a year, which looks at the charges and not at the monthly minimums."""
+        first = self._timed("mincharge", "minchargeunits", "minimum")
+        yearly = first if first is not None and first[1] == "year" else None
+        of_month = self._agreed(
+            None if yearly else first, self._amount("minmonthlycharge"), "month", ("mincharge", "minmonthlycharge")
+        )
+        of_year = self._agreed(yearly, self._amount("annualmincharge"), "year", ("mincharge", "annualmincharge"))
+        charges: list[dict[str, Any]] = []
+        if of_month is not None:
+            charges.append({"name": "minimum", "kind": "minimum", **self._time(*of_month)})
+        if of_year is not None:
+            charge = {"name": "annual minimum", "kind": "minimum", "price": plain_number(of_year[0]), "per": "year"}
+            charges.append({**charge, "proration": "none"})
+        for charge in charges:
+            if charge["price"].startswith("-"):
+                self._refuse("mincharge", "a minimum below zero cannot be honoured")
+        return charges
+
+    def _agreed(
+        self, first: tuple[Decimal, str] | None, other: Decimal, per: str, keys: tuple[str, str]
+    ) -> tuple[Decimal, str] | None:
+        """What two fields for the same thing say."""
+        if first is not None and other and first != (other, per):
+            self._refuse(keys[1], f"contradicts {self._path(keys[0])}")
+        return first or ((other, per) if other else None)
 
 
-def _number(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON
-    """A number exactly as it was written; a float is the shortest decimal that it was read from."""
-    text = repr(value) if isinstance(value, float) else value
-    if isinstance(text, bool) or not isinstance(text, int | Decimal | str):
-        return None
-    try:
-        number = Decimal(text)
-    except ArithmeticError:
-        return None
-    sane = number.is_finite() and -60 < number.adjusted() < 60  # noqa: PLR2004 - 1e38 stands for endless
-    return number if sane or number == 0 else None
+class _Energy:
+    """The charges for energy: one for each unit in which tiers are counted."""
+
+    def __init__(
+        self, rate: _Urdb, weeks: Weeks, seasons: Seasons, steps: Mapping[int, Steps], fuel: Sequence[Decimal]
+    ) -> None:
+        self.rate, self.weeks, self.seasons, self.steps, self.fuel = rate, weeks, seasons, steps, fuel
+
+    def charges(self) -> list[dict[str, Any]]:
+        if any(price < 0 for steps in self.steps.values() for price in steps.prices):
+            self.rate.reading.remark("A price below zero is a credit; under SAM's net metering a month is at least 0.")
+        units: dict[str, str | None] = {}
+        for name, months in self.seasons.months.items():
+            found = [self.steps[period].unit for period in self.weeks.occurring_in(months)]
+            counted = list(dict.fromkeys(unit for unit in found if unit is not None))
+            if len(counted) > 1:
+                cause = f"tiers in {' and '.join(counted)} cannot be counted together"
+                self.rate.faults.add(self.rate.spelt["energyratestructure"], cause)
+            units[name] = counted[0] if counted else None
+        stated = list(dict.fromkeys(unit for unit in units.values() if unit is not None))
+        if len(stated) <= 1:
+            unit = stated[0] if stated else None
+            return [self._charge("energy", unit, list(units))]
+        charges = []
+        for unit in stated:
+            mine = [name for name, of in units.items() if of == unit or (of is None and unit == stated[0])]
+            charges.append(self._charge(f"energy, tiers in {unit}", unit, mine))
+        return charges
+
+    def _charge(self, name: str, unit: str | None, seasons: Sequence[str]) -> dict[str, Any]:
+        """A charge for the energy of these seasons; in others it has no price."""
+        names = self.weeks.names
+        steps: dict[str, dict[str, Steps]] = {}
+        for season, months in self.seasons.months.items():
+            periods = self.weeks.occurring_in(months)
+            raised = {names[period]: self.steps[period].raised(self.fuel[months[0]]) for period in periods}
+            steps[season] = raised if season in seasons else dict.fromkeys(raised, NOTHING)
+        charge: dict[str, Any] = {"name": name, "kind": "energy"}
+        if unit is not None:
+            charge["tiers"] = self._tiers(unit, steps)
+            charge["tiers"]["limits"] = self._told(steps, lambda found: [plain_number(n) for n in found.limits])
+            charge["price"] = self._told(steps, lambda found: [plain_number(n) for n in found.prices], once=False)
+        else:
+            charge["price"] = self._told(steps, lambda found: plain_number(found.prices[0]), once=False)
+        return charge
+
+    def _told(self, steps: Mapping[str, Mapping[str, Steps]], write: Any, *, once: bool = True) -> Any:  # noqa: ANN401
+        """What is to be written for each season and period, branched only where it differs."""
+        written = {season: {name: write(one) for name, one in of.items()} for season, of in steps.items()}
+        by_period: dict[str, list[Any]] = {}
+        for of in written.values():
+            for name, value in of.items():
+                by_period.setdefault(name, []).append(value)
+        if all(value == values[0] for values in by_period.values() for value in values):
+            return _once({name: by_period[name][0] for name in self.weeks.names.values()}, always=once)
+        return {season: _once(of, always=once) for season, of in written.items()}
+
+    def _tiers(self, unit: str, steps: Mapping[str, Mapping[str, Steps]]) -> dict[str, Any]:
+        rate, reading = self.rate, self.rate.reading
+        counter, allocation, meaning = _CONVENTIONS[rate.tiers]
+        rules = folded(str(rate.rate.get("dgrules") or ""))
+        if rate.tiers == "sam" and rules in _BY_INTERVAL:
+            allocation, meaning = (
+                "chronological",
+                "the month's tiers fill in the order of time, as SAM has it by dgrules",
+            )
+        if allocation == "chronological" and unit in PER_KW:
+            allocation = "pro_rata"  # the same, as long as there is only one price in each tier
+            if any(len(set(of.values())) > 1 for of in steps.values()):
+                key = "dgrules" if rate.tiers == "sam" else "energyratestructure"
+                cause = f"tiers in {unit} cannot fill in the order of time: the month's peak is known at its end"
+                rate.faults.add(rate.spelt[key], cause)
+        written = {"counter": counter, "basis": "month", "allocation": allocation}
+        if unit in PER_KW:
+            written["per"] = "demand_kw"
+            reading.remark(f"Tiers in {unit} are for each kW of the month's highest mean of 15 minutes.")
+        if unit in {KWH_DAILY, KWH_PER_KW_DAILY}:
+            written["basis"] = "day"
+        else:
+            written["proration"] = "none"
+            reading.remark("A month's tier limits stand whole in a bill of less than a month: URDB does not say.")
+        reading.remark(f"Tiers under the convention {rate.tiers!r}: {meaning}.")
+        return written
 
 
-def _says_nothing(value: Any) -> bool:  # noqa: ANN401 - JSON
-    return value is None or value is False or (isinstance(value, str | list | Mapping) and not value) or value == 0
+class _Ratchet:
+    """The billed demand of a month is at least so many percent of what was measured in months before."""
+
+    def __init__(self, field: str, percent: Sequence[Decimal], months: int, of: Sequence[int]) -> None:
+        self.field, self.percent, self.months, self.counted = field, percent, months, of
+
+    def __bool__(self) -> bool:
+        return any(self.percent)
+
+    @classmethod
+    def of(cls, urdb: _Urdb) -> _Ratchet:
+        """What ``demandratchetpercentage`` or ``lookbackPercent`` say, with their range and months."""
+        rate, reading, spelt = urdb.rate, urdb.reading, urdb.spelt
+        field = "demandratchetpercentage"
+        percent = twelve(rate.get(field), spelt.get(field, field), reading)
+        key = "lookbackpercent"
+        looked_back = Decimal(0) if says_nothing(rate.get(key)) else number_in(rate[key])
+        if looked_back is None:
+            urdb.faults.add(spelt[key], f"a number is expected, not {shown(rate[key])}")
+        elif looked_back:
+            if any(percent) and any(one != looked_back for one in percent):
+                urdb.faults.add(spelt[key], f"contradicts {spelt[field]}")
+            field, percent = key, [looked_back] * len(MONTHS)
+        if not any(percent):
+            return cls(field, percent, 0, ())
+        if max(percent) <= 1:
+            percent = [one.scaleb(2) for one in percent]
+        if not 0 <= min(percent) <= max(percent) <= _WHOLE:
+            urdb.faults.add(spelt[field], "a share of the highest demand, from 0 to 1, is expected")
+        months = number_in(rate.get("lookbackrange")) or Decimal(0)
+        if months != int(months) or not 0 <= months <= 60:  # noqa: PLR2004 - five years
+            cause = f"a number of months is expected, not {shown(rate['lookbackrange'])}"
+            urdb.faults.add(spelt["lookbackrange"], cause)
+            months = Decimal(0)
+        if not months:
+            months = Decimal(_YEAR_BEFORE)
+            reading.remark("lookbackRange is missing; the ratchet looks back to the 11 months before.")
+        flags = twelve(
+            [int(flag) if isinstance(flag, bool) else flag for flag in rate["lookbackmonths"]]
+            if isinstance(rate.get("lookbackmonths"), list)
+            else rate.get("lookbackmonths"),
+            spelt.get("lookbackmonths", "lookbackMonths"),
+            reading,
+        )
+        return cls(field, percent, int(months), [month for month, flag in enumerate(flags) if flag])
+
+    def clause(self, seasons: Seasons) -> dict[str, Any]:
+        """``ratchet``."""
+        percent = seasons.by_season({name: plain_number(self.percent[of[0]]) for name, of in seasons.months.items()})
+        written: dict[str, Any] = {"percent": percent, "months": str(self.months)}
+        if 0 < len(self.counted) < len(MONTHS):
+            written["of"] = [MONTHS[month] for month in self.counted]
+        return written
 
 
-def _indexes(schedule: Any) -> Iterable[int]:  # noqa: ANN401 - JSON
-    """All numbers of periods in a schedule of any depth."""
-    if isinstance(schedule, list):
-        return [index for item in schedule for index in _indexes(item)]
-    number = _number(schedule)
-    return [] if number is None else [int(number)]
+def _demand_prices(steps: Steps) -> dict[str, Any]:
+    prices = [plain_number(price) for price in steps.prices]
+    if not steps.limits:
+        return {"price": prices[0]}
+    return {"price": prices, "limits": [plain_number(limit) for limit in steps.limits]}
 
 
-def _line(value: Any) -> str:  # noqa: ANN401 - JSON
-    text = " ".join(str(value).split()) if isinstance(value, str | int) else ""
-    return "".join(character for character in text if character.isprintable())
+def _once(values: Mapping[str, Any], *, always: bool = True) -> Any:  # noqa: ANN401 - JSON
+    """The value of all periods where there is one (``always``: or where all have the same), else one a period."""
+    first = next(iter(values.values()))
+    same = len(values) == 1 or (always and all(value == first for value in values.values()))
+    return first if same else dict(values)
 
 
 def _slug(text: str) -> str:
@@ -403,46 +572,3 @@ def _day(value: Any) -> str | None:  # noqa: ANN401 - JSON
     if isinstance(value, int) and 0 < value < 2**33:
         return f"{datetime.fromtimestamp(value, tz=UTC):%Y-%m-%d}"
     return None
-
-
-def _count(value: Any) -> str:  # noqa: ANN401 - JSON
-    return str(len(value)) if isinstance(value, list) else shown(value)
-
-
-def _season(months: Sequence[int]) -> tuple[str, list[str]]:
-    """The name and the spans of some months (not all twelve): their unbroken runs, across New Year's Eve too."""
-    starts = [month for month in months if (month - 1) % 12 not in months]
-    names, spans = [], []
-    for first in starts:
-        last = first
-        while (last + 1) % 12 in months:
-            last = (last + 1) % 12
-        names.append(_MONTHS[first] if first == last else f"{_MONTHS[first]}-{_MONTHS[last]}")
-        spans.append(f"{first + 1:02d}-01 to {last + 1:02d}-{_LAST_DAYS[last]:02d}")
-    return ", ".join(names), spans
-
-
-def _windows(row: Sequence[int], period: int) -> list[str]:
-    """The windows of the day in which a period applies."""
-    starts = [hour for hour in range(_HOURS) if row[hour] == period and (hour == 0 or row[hour - 1] != period)]
-    windows = []
-    for start in starts:
-        end = next((hour for hour in range(start, _HOURS) if row[hour] != period), _HOURS)
-        windows.append(f"{start:02d}:00-{end:02d}:00")
-    return windows
-
-
-def _per_period(values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """One value where there is one period, else one a period; numbers as text."""
-    written = {name: _written(value) for name, value in values.items()}
-    return next(iter(written.values())) if len(written) == 1 else written
-
-
-def _once(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """The value of all periods where it is the same."""
-    same = isinstance(value, Mapping) and all(other == next(iter(value.values())) for other in value.values())
-    return next(iter(value.values())) if same else value
-
-
-def _written(value: Any) -> Any:  # noqa: ANN401 - JSON
-    return [plain_number(number) for number in value] if isinstance(value, list) else plain_number(value)
