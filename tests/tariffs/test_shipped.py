@@ -23,7 +23,7 @@ from wattledger.tariffs import (
     rate,
     settle,
 )
-from wattledger.tariffs._shipped import shipped_tariffs
+from wattledger.tariffs import shipped_tariffs
 
 SHIPPED = shipped_tariffs()
 

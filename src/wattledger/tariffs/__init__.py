@@ -23,8 +23,10 @@ from wattledger.tariffs._rating import monthly, rate
 from wattledger.tariffs._schema import tariff_schema
 from wattledger.tariffs._segments import TariffNotInForce, TariffWithoutZone
 from wattledger.tariffs._settling import history_after, settle
+from wattledger.tariffs._shipped import shipped_tariffs
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
 from wattledger.tariffs._urdb import TierConvention, import_urdb
+from wattledger.tariffs._writing import export_yaml
 
 __all__ = [
     "NO_HISTORY",
@@ -61,6 +63,7 @@ __all__ = [
     "advance",
     "by_period",
     "explain",
+    "export_yaml",
     "history_after",
     "import_urdb",
     "inverse",
@@ -76,5 +79,6 @@ __all__ = [
     "readings_hash",
     "series_of",
     "settle",
+    "shipped_tariffs",
     "tariff_schema",
 ]
