@@ -1,12 +1,17 @@
 """A bad tariff never becomes one: what is wrong is told in one line, with its line, its clause and its cause."""
 
 import re
+from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from wattledger.tariffs import TariffRefused, parse_tariff, tariff_schema
+from wattledger.tariffs import Tariff, TariffRefused, parse_tariff, tariff_schema
 from wattledger.tariffs._document import read_yaml
 
 HOME = """\
@@ -141,6 +146,7 @@ IN_HOME: list[Malformed] = [
     ("mon-fri", "[mon-fri, fri]", "day_types.weekday[1]", "'fri' names a weekday twice"),
     ("mon-fri", "{days: mon-fri, holidays: excluded}", "day_types.weekday.holidays", "no holidays are listed"),
     ("mon-fri", "{days: mon-fri, on: holidays}", "day_types.weekday.on", "unknown key 'on'"),
+    ("mon-fri", "[]", "day_types.weekday", "at least one weekday is expected"),
     ("mon-fri", "{}", "day_types.weekday", "'days' or 'holidays' is missing"),
     ("zone: ", "holidays: [2026-12-25]\nzone: ", "holidays", "no day type says whether these are 'excluded'"),
     ("zone: ", "holidays: [christmas]\nzone: ", "holidays[0]", "a date such as 2026-03-31 is expected"),
@@ -161,6 +167,7 @@ IN_HOME: list[Malformed] = [
     ("night: {times: 22:30-06:00}", "night: otherwise", "periods", "only one period can be 'otherwise'"),
     ("days: weekday", "days: workday", "periods.peak.days", "unknown day type 'workday'"),
     ("{times: 22:30-06:00}", "{seasons: autumn}", "periods.night.seasons", "unknown season 'autumn'"),
+    ("{times: 22:30-06:00}", "{seasons: [summer, summer]}", "periods.night.seasons[1]", "'summer' is named twice"),
     ("{times: 22:30-06:00}", "{}", "periods.night", "'seasons', 'days' or 'times' is missing"),
     ("{times: 22:30-06:00}", "[]", "periods.night", "'otherwise', a rule or a list of rules is expected"),
     ("{times: 22:30-06:00}", "{hours: 22-6}", "periods.night.hours", "unknown key 'hours'"),
@@ -194,14 +201,15 @@ IN_HOME: list[Malformed] = [
     ("day: [0.20, 0.25], ", "", "charges[0].price.winter", "no price for period day in winter"),
     ("day: [0.20", "dya: [0.20", "charges[0].price.winter.dya", "unknown period 'dya'"),
     ("[0.30, 0.40]", "[0.30, dear]", "charges[0].price.winter.peak[1]", "a number is expected, not 'dear'"),
-    ("[0.30, 0.40]", "{first: 0.3}", "charges[0].price.winter.peak.first", "unknown period 'first'"),
+    ("[0.30, 0.40]", "{first: 0.3}", "charges[0].price.winter.peak", "a number, or a list of them, is expected"),
+    ("[0.30, 0.40]", "{}", "charges[0].price.winter.peak", "a number, or a list of them, is expected, not a mapping"),
     ("[0.30, 0.40]", "[]", "charges[0].price.winter.peak", "at least one number is expected"),
     (f"    tiers: {TIERS}\n", "", "charges[0].price.winter.peak", "several prices need 'tiers'"),
     # tiers
     ("counter: all_periods, ", "", "charges[0].tiers", "'counter' is missing"),
     ("limits: [200], ", "", "charges[0].tiers", "'limits' is missing"),
     ("counter: all_periods", "counter: all", "charges[0].tiers.counter", "one of all_periods, per_period, per_channel"),
-    ("basis: month", "basis: week", "charges[0].tiers.basis", "one of month, day, bill, quarter, year is expected"),
+    ("basis: month", "basis: week", "charges[0].tiers.basis", "one of month, day, bill, quarter, year, {rolling: N}"),
     ("basis: month", "basis: rolling", "charges[0].tiers.basis", "of how many months?"),
     ("basis: month", "basis: {rolling: 0}", "charges[0].tiers.basis.rolling", "a whole number from 1 to 120"),
     ("basis: month", "basis: day", "charges[0].tiers.proration", "a daily basis is for the days of the bill"),
@@ -357,6 +365,7 @@ IN_FULL: list[Malformed] = [
     ("of: [jun, jul]", "of: [jun, jun]", "charges[3].ratchet.of[1]", "jun is named twice"),
     ("months: 11, ", "", "charges[3].ratchet", "'months' is missing"),
     ("over: 105", "over: 125", "charges[3].contracted.bands", "each band must begin above the one before"),
+    ("[{over: 105, factor: 2}, {over: 120, factor: 3}]", "[]", "charges[3].contracted.bands", "at least one band"),
     ("over: 105, factor: 2", "over: 105", "charges[3].contracted.bands[0]", "'factor' is missing"),
     ("factor: 2}", "factor: 0}", "charges[3].contracted.bands[0].factor", "a band's factor must be above zero"),
     ("kw: fact", "kw: -4", "charges[3].contracted.kw", "contracted kW must be above zero"),
@@ -546,3 +555,56 @@ def test_a_tax_cannot_be_a_base_of_itself_by_way_of_another() -> None:
     assert [str(fault) for fault in refused(text).faults] == [
         "line 6: 'b' stands after this charge: charges can only be based on charges before them at charges[1].of[1]"
     ]
+
+
+# --- whatever is done to a document ---
+
+WHOLE_DOCUMENTS = tuple(read_yaml(text, source="base")[0] for text in (HOME, FULL))
+ODDITIES: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *("", " 5 ", "-1", "0", "2.5", "1e50", "x", "all", "peak", "energy", "otherwise", "export", "days", "none"),
+        *("06-01 to 09-30", "2026-01-01", None, True, False, 1.5, 10, [], {}, [[]], [{}], ["1", "2"], ["x"]),
+        *({"": "1"}, {"peak": "1"}, {"a": {"b": {"c": "1"}}}, {"percent": "5"}, {"over": "1"}, {"days": {}}),
+    ]
+)  # fmt: skip
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - JSON
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places_in(inner, (*path, key))
+
+
+def at(document: Any, path: tuple[Any, ...]) -> Any:  # noqa: ANN401 - JSON
+    for key in path:
+        document = document[key]
+    return document
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> Any:  # noqa: ANN401 - JSON
+    """A tariff in which a few values are left out, replaced by oddities, or by values from elsewhere in it."""
+    document = deepcopy(draw(st.sampled_from(WHOLE_DOCUMENTS)))
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(places_in(document))
+        *around, key = draw(st.sampled_from(places[1:]))
+        if draw(st.booleans()):
+            at(document, tuple(around))[key] = deepcopy(draw(ODDITIES))
+        elif draw(st.booleans()):
+            at(document, tuple(around))[key] = deepcopy(at(document, draw(st.sampled_from(places))))
+        elif len(document) > 1:
+            del at(document, tuple(around))[key]
+    return document
+
+
+@settings(max_examples=150)
+@given(document=spoilt())
+def test_whatever_is_done_to_a_document_it_is_a_tariff_or_refused_in_one_line(document: Any) -> None:  # noqa: ANN401
+    try:
+        tariff = parse_tariff(document, source="spoilt")
+    except TariffRefused as refusal:
+        assert "\n" not in str(refusal)  # noqa: PT017 - either outcome will do
+        return
+    again = Tariff.from_document(tariff.document)
+    assert (again.document, again.cells, again.charges) == (tariff.document, tariff.cells, tariff.charges)
+    assert Draft202012Validator(tariff_schema()).is_valid(tariff.document)

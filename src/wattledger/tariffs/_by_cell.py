@@ -100,8 +100,11 @@ class _Branches(Generic[T]):
             read = self.leaf(clause)
             self.found.update({} if read is None else dict.fromkeys(cells, (read[0], key)))
             return None if read is None else read[1]
+        if key[1] is not None:
+            clause.refuse("a number, or a list of them, is expected, not a mapping")
+            return None
         entries = clause.entries()
-        seasonal = key[0] is None and key[1] is None and self.reader.season_in(list(entries))
+        seasonal = key[0] is None and self.reader.season_in(list(entries))
         groups: dict[str, list[Cell]] = {}
         for cell in cells:
             name = str(cell.season) if seasonal else cell.in_schedule(self.schedule)
@@ -109,14 +112,14 @@ class _Branches(Generic[T]):
         kind = "season" if seasonal else "period"
         document = {}
         for name, entry in entries.items():
-            if name not in groups or key[1] is not None:
+            if name not in groups:
                 where = f" in {key[0]}" if key[0] is not None else " here"
                 known = self.reader.occurs(name, self.schedule)
                 entry.refuse(f"{name} does not occur{where}" if known else f"unknown {kind} {name!r}")
                 continue
             document[name] = self.read(entry, groups[name], (name, None) if seasonal else (key[0], name))
         for name in groups:
-            if name not in entries and key[1] is None:
+            if name not in entries:
                 clause.refuse(f"no {self.what} for {kind} {name}" + (f" in {key[0]}" if key[0] is not None else ""))
         return document
 

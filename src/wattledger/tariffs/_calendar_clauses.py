@@ -389,6 +389,8 @@ def _known_names(clause: Clause, names: Sequence[str], what: str) -> list[str]:
         name = item.text()
         if name is not None and name not in names:
             item.refuse(f"unknown {what} {name!r}")
+        elif name is not None and name in found:
+            item.refuse(f"{name!r} is named twice")
         elif name is not None:
             found.append(name)
     if not clause.items():
@@ -454,6 +456,8 @@ def _read_weekdays(clause: Clause) -> frozenset[int]:
         if days & found:
             item.refuse(f"{text!r} names a weekday twice")
         found |= days
+    if not clause.items():
+        clause.refuse("at least one weekday is expected")
     return frozenset(found)
 
 

@@ -218,8 +218,9 @@ class Clause:
 
     def text(self) -> str | None:
         """Text of one line, as written."""
-        value = str(self.value) if isinstance(self.value, int | Decimal) else self.value
-        if isinstance(value, bool) or not isinstance(value, str):
+        exact = isinstance(self.value, int | Decimal) and not isinstance(self.value, bool)
+        value = str(self.value) if exact else self.value
+        if not isinstance(value, str):
             self.refuse(f"text is expected, not {shown(self.value)}")
             return None
         if not value.strip() or len(value) > 200 or not value.isprintable():  # noqa: PLR2004 - a line a person reads
@@ -256,11 +257,12 @@ class Clause:
         self.refuse(f"a date such as 2026-03-31 is expected, not {shown(self.value)}")
         return None
 
-    def one_of(self, choices: Collection[str]) -> str | None:
-        """One of the words."""
+    def one_of(self, choices: Collection[str], *, also: str | None = None) -> str | None:
+        """One of the words; ``also`` shows the form of what else could stand here."""
         if isinstance(self.value, str) and self.value in choices:
             return self.value
-        self.refuse(f"one of {', '.join(choices)} is expected, not {shown(self.value)}")
+        expected = ", ".join([*choices, *([also] if also is not None else [])])
+        self.refuse(f"one of {expected} is expected, not {shown(self.value)}")
         return None
 
     def whole(self, least: int, most: int) -> int | None:

@@ -256,7 +256,7 @@ def _read_basis(clause: Clause | None) -> tuple[Basis | None, int]:
         if clause.value == "rolling":
             clause.refuse("of how many months? {rolling: 12} is expected")
             return None, 0
-        return cast("Basis | None", clause.one_of(_BASES)), 0
+        return cast("Basis | None", clause.one_of(_BASES, also="{rolling: N}")), 0
     given = clause.fields(known=("rolling",), required=("rolling",))
     months = given["rolling"].whole(1, _MOST_ROLLED) if "rolling" in given else None
     return (None, 0) if months is None else ("rolling", months)
@@ -329,9 +329,5 @@ def _read_missing(clause: Clause | None) -> tuple[MissingPrice, Decimal | None]:
     if clause.is_mapping:
         given = clause.fields(known=("estimate",), required=("estimate",))
         return "estimate", given.number("estimate")
-    word = (
-        clause.one_of(("refuse", "last", "{estimate: PRICE}"))
-        if clause.value not in {"refuse", "last"}
-        else clause.value
-    )
+    word = clause.one_of(("refuse", "last"), also="{estimate: PRICE}")
     return cast("MissingPrice", word or "refuse"), None

@@ -140,7 +140,7 @@ def _read_statistic(charge: ChargeClause) -> tuple[Statistic, int, bool]:
     if clause is None:
         return "max", 1, False
     if not clause.is_mapping:
-        word = clause.value if clause.value in _STATISTICS else clause.one_of((*_STATISTICS, "{mean_of_highest: N}"))
+        word = clause.one_of(_STATISTICS, also="{mean_of_highest: N}")
         if word == "daily_mean":
             charge.document["statistic"] = word
         return cast("Statistic", word or "max"), 1, False
@@ -207,6 +207,8 @@ def _read_contracted(charge: ChargeClause) -> Contracted | None:
     if billed:
         written["billed"] = True
     bands = tuple(band for item in given["bands"].items() if (band := _read_band(item))) if "bands" in given else ()
+    if "bands" in given and not given["bands"].items():
+        given["bands"].refuse("at least one band is expected")
     if any(low >= high for (low, _), (high, _) in pairwise(bands)):
         given["bands"].refuse("each band must begin above the one before")
     if bands:

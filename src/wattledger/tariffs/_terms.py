@@ -39,7 +39,7 @@ def read_places(clause: Clause, *, most: int, usual: int | None = None) -> tuple
 def read_proration(clause: Clause) -> tuple[Proration, Any] | None:
     """How what is for a month is cut: a word, or a mapping."""
     if not clause.is_mapping:
-        word = clause.one_of((*_RULES, "{standard_days: N}")) if clause.value not in _RULES else clause.value
+        word = clause.one_of(_RULES, also="{standard_days: N}")
         return None if word is None else (Proration(rule=cast("ProrationRule", word)), word)
     before = len(clause.faults.found)
     given = clause.fields(known=("by", "standard_days", "unless", "rounding"))
