@@ -115,13 +115,13 @@ def _fill_loop(sums: Ints, unit: Ints, limits: Ints, found: Ints) -> None:
 
 
 def _window_loop(block: NDArray[Any], firsts: Ints, counts: Ints, sizes: Ints, groups: Ints, found: Ints) -> None:
-    """The greatest window of each span of ``counts`` windows of ``sizes`` intervals; pairs and fours several at a time."""
+    """The greatest window of each span of ``counts`` windows of ``sizes`` intervals."""
     for row in range(block.shape[0]):
         for span in range(len(firsts)):
             size, count = sizes[span], counts[span]
             part = block[row, firsts[span] : firsts[span] + count * size]
             greatest = np.int64(0)
-            if size == 2:  # noqa: PLR2004 - a size known when compiling, as the next
+            if size == 2:  # noqa: PLR2004 - known when compiling, it is done several at a time; as the next
                 for window in range(len(part) // 2):
                     greatest = max(greatest, np.int64(part[2 * window]) + np.int64(part[2 * window + 1]))
             elif size == 4:  # noqa: PLR2004

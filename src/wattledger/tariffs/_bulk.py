@@ -1,0 +1,382 @@
+"""Rating a population: one tariff, one period, a block of readings with one customer a row.
+
+All customers' intervals lie on one grid, so the calendar is laid over the columns once. What is counted and settled is
+the same as by ``rate()``, to the last digit; only the loop over customers is gone. A clause that has no form for many
+at once is rated customer by customer, slowly, and :attr:`RatedBlock.one_by_one` says which clause it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, epoch
+from wattledger.tariffs import _bulk_numba, _bulk_numpy
+from wattledger.tariffs._bulk_counting import Layout, NoVectorForm, batch_of, check_has_vector_form, layout_of
+from wattledger.tariffs._bulk_exact import Column, Whole, narrowed
+from wattledger.tariffs._bulk_numpy import Block, BlockTooLarge, Ints, Kernels
+from wattledger.tariffs._bulk_settling import BatchSettlement, Heading, Line
+from wattledger.tariffs._counting import NegativeEnergy
+from wattledger.tariffs._exact import as_ratio
+from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._lines import ChargeLine, LineKind, Rating
+from wattledger.tariffs._model import EXPORT
+from wattledger.tariffs._plan import DECIMALS, plan_of
+from wattledger.tariffs._rating import rate
+from wattledger.tariffs._segments import clock_zone
+from wattledger.tariffs._signals import NO_SIGNALS, Fact, Facts, Signals, facts_kept
+
+Engine = Literal["auto", "numpy", "numba"]
+
+_ROWS = 4096
+"""Customers settled at a time: their columns stay in the cache, and one giant slows no more than these."""
+
+_WORTH_COMPILING = 2**28
+"""Values from which on ``auto`` takes Numba: below, loading what was compiled takes longer than it saves."""
+
+
+class BlockDoesNotFit(Problem):
+    """A block that is no table of whole numbers with one customer a row."""
+
+    slug = "block-does-not-fit"
+    title = "This block is no readings of many customers"
+    status = 422
+
+
+class EngineNotInstalled(Problem):
+    """Numba was asked for and is not there."""
+
+    slug = "engine-not-installed"
+    title = "The engine is not installed"
+    status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RatedLine:
+    """One line of all customers; whoever does not have it has the amount and the quantity 0.
+
+    The members are those of ``ChargeLine``. ``price`` is ``None`` where it is each customer's own (a minimum, a credit,
+    a rounding, the mean of published prices): then :attr:`own_prices` has it. ``amounts`` are micro-units, int64 (or
+    Python's whole numbers where these are too small).
+    """
+
+    charge: str
+    kind: LineKind
+    period: str | None
+    season: str | None
+    tier: int | None
+    unit: str
+    price: Decimal | None
+    clause: str
+    quantities: Column
+    own_prices: Column | None
+    amounts: Whole
+    averaged: bool = False
+
+    def of(self, row: int, currency: str) -> ChargeLine | None:
+        """The line of one customer (without ``at``); ``None`` if he has none."""
+        quantity = self.quantities.decimal(row)
+        if not quantity:
+            return None
+        price = self.price if self.own_prices is None else self.own_prices.decimal(row)
+        return ChargeLine(
+            charge=self.charge,
+            kind=self.kind,
+            period=self.period,
+            season=self.season,
+            tier=self.tier,
+            quantity=quantity,
+            unit=self.unit,
+            price=Decimal(0) if price is None else price,
+            amount=Money(int(self.amounts[row]), currency),
+            clause=self.clause,
+            averaged=self.averaged,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RatedBlock:
+    """The bills of a population.
+
+    ``totals``      micro-units for each customer, int64 (or Python's whole numbers where these are too small)
+    ``lines``       all lines that anybody has, in the order of the bill
+    ``expected``    how many intervals the period has, ``missing`` how many of them each customer lacks
+    ``one_by_one``  why customers had to be rated one by one; ``None`` if they were rated all at once
+    """
+
+    period: Period
+    currency: str
+    totals: Whole
+    lines: tuple[RatedLine, ...]
+    expected: int
+    missing: Ints
+    one_by_one: str | None = None
+
+    @property
+    def vectorised(self) -> bool:
+        """Whether all customers were rated at once."""
+        return self.one_by_one is None
+
+    def lines_of(self, row: int) -> tuple[ChargeLine, ...]:
+        """The bill of one customer: what ``rate()`` says, but when a demand was measured."""
+        found = (line.of(row, self.currency) for line in self.lines)
+        return tuple(line for line in found if line is not None)
+
+
+class _Request(NamedTuple):
+    """What was asked, checked."""
+
+    tariff: Tariff
+    block: Block
+    starts: Ints
+    seconds: int
+    decimals: int
+    missing: NDArray[np.bool_] | None
+    period: Period
+    zone: tzinfo
+    facts: Mapping[str, Fact] | None
+    signals: Signals
+
+
+def rate_many(  # noqa: PLR0913 - as rate(), and what a block does not say of itself
+    *,
+    tariff: Tariff,
+    block: NDArray[Any],
+    start: datetime,
+    seconds: int,
+    decimals: int = 3,
+    period: Period | None = None,
+    zone: str | tzinfo | None = None,
+    missing: NDArray[np.bool_] | None = None,
+    facts: Mapping[str, Fact] | None = None,
+    signals: Signals = NO_SIGNALS,
+    engine: Engine = "auto",
+) -> RatedBlock:
+    """The bills of all rows of ``block``: whole numbers of ``10**-decimals`` kWh, (customers, intervals).
+
+    The first column starts at ``start``, each next one ``seconds`` later; ``period`` is all of them when not given.
+    ``missing`` marks values that are not known: they count as nothing, and how many there are is told. ``facts`` and
+    ``signals`` are the same for all. The block may be of any type of whole numbers; int32 is read fastest. ``engine``
+    is ``numpy``, ``numba`` (an extra) or whichever is there and pays; all give the same. What ``rate()`` raises is
+    raised for the first row that it is true of; further :class:`BlockDoesNotFit` and :class:`EngineNotInstalled`.
+    """
+    _check(block, missing, decimals, seconds)
+    first = epoch(start)
+    starts = first + seconds * np.arange(block.shape[1], dtype=np.int64)
+    whole = Period.of_epochs(first, first + seconds * block.shape[1]) if period is None else period
+    clock = clock_zone(tariff, zone)
+    asked = _Request(tariff, block, starts, seconds, decimals, missing, whole, clock, facts, signals)
+    kernels = _kernels(engine, block.size)
+    kept = tuple(fact for fact in facts_kept(facts) if fact[0] in tariff.facts)
+    begin, end = epoch(whole.start), epoch(whole.end)
+    occurrences = signals.occurrences(tariff.events, begin, end) if tariff.events else ()
+    plan = plan_of(tariff, clock, begin, end, (begin, end), kept, occurrences)
+    try:
+        check_has_vector_form(tariff, plan, seconds)
+        layout = layout_of(plan, start=first, seconds=seconds, intervals=block.shape[1], decimals=decimals)
+        return _at_once(asked, layout, kept, kernels)
+    except NoVectorForm as reason:
+        return _one_by_one(asked, str(reason))
+    except BlockTooLarge as reason:
+        return _one_by_one(asked, str(reason))
+
+
+def _check(block: NDArray[Any], missing: NDArray[np.bool_] | None, decimals: int, seconds: int) -> None:
+    if block.ndim != 2 or block.dtype.kind not in "iu" or block.dtype == np.uint64:  # noqa: PLR2004 - a table
+        raise BlockDoesNotFit(
+            f"a table of whole numbers is expected, not {block.ndim} dimensions of {block.dtype}",
+            remedy="give one row for each customer, in whole watt-hours for example",
+        )
+    if missing is not None and (missing.shape != block.shape or missing.dtype != np.bool_):
+        raise BlockDoesNotFit(f"'missing' is {missing.shape} of {missing.dtype}, the block {block.shape}")
+    if not 0 <= decimals <= DECIMALS or seconds <= 0:
+        raise BlockDoesNotFit(
+            f"{decimals} decimals and intervals of {seconds} s: 0 to {DECIMALS} and above 0 are expected"
+        )
+
+
+def _kernels(engine: Engine, values: int) -> Kernels:
+    if engine == "numpy" or (engine == "auto" and values < _WORTH_COMPILING):
+        return _bulk_numpy.KERNELS
+    try:
+        return _bulk_numba.kernels()
+    except ModuleNotFoundError as error:
+        if engine == "auto":
+            return _bulk_numpy.KERNELS
+        raise EngineNotInstalled(
+            "the engine numba needs the package numba", remedy="install wattledger[fast], or use the engine numpy"
+        ) from error
+
+
+# --- all at once -----------------------------------------------------------------------------------------------------
+
+
+def _at_once(asked: _Request, layout: Layout, facts: Facts, kernels: Kernels) -> RatedBlock:
+    settled: list[BatchSettlement] = []
+    known = np.zeros(len(asked.block), dtype=np.int64)
+    for low in range(0, len(asked.block), _ROWS):
+        rows = slice(low, low + _ROWS)
+        missing = None if asked.missing is None else asked.missing[rows]
+        batch = batch_of(layout, kernels, asked.block[rows], missing)
+        if len(batch.negative):
+            _refuse_negative(asked, low + int(batch.negative[0]))
+        known[rows] = batch.known
+        settled.append(BatchSettlement(asked.tariff, layout, facts, kernels, batch))
+    lines = [_joined(parts) for parts in zip(*(one.lines for one in settled), strict=True)]
+    seconds = layout.plan.end - layout.plan.start
+    return RatedBlock(
+        period=asked.period,
+        currency=asked.tariff.currency,
+        totals=narrowed(_stacked([one.totals for one in settled])),
+        lines=tuple(line for line in lines if line.quantities.values.any()),
+        expected=seconds // asked.seconds,
+        missing=np.maximum(seconds - known * asked.seconds, 0) // asked.seconds,
+    )
+
+
+def _refuse_negative(asked: _Request, row: int) -> None:
+    if EXPORT in asked.tariff.channels:
+        msg = "energy given back in the same column as energy taken"
+        raise NoVectorForm(msg)
+    try:
+        _rated(asked, row)
+    except NegativeEnergy as problem:
+        raise NegativeEnergy(f"row {row}: {problem.detail}", remedy=problem.remedy) from None
+
+
+def _joined(parts: Sequence[Line]) -> RatedLine:
+    heading = parts[0].heading
+    over = [part.quantity.over for part in parts]
+    quantity = Column(
+        _stacked([part.quantity.values for part in parts]),
+        parts[0].quantity.unit,
+        _stacked([one for one in over if one is not None]) if over[0] is not None else None,
+    )
+    return _line(heading, quantity, _stacked([part.amounts for part in parts]))
+
+
+def _stacked(columns: Sequence[Whole]) -> Whole:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
+
+
+def _line(heading: Heading, quantity: Column, amounts: Whole) -> RatedLine:
+    own = None
+    if heading.price is None:  # an amount of its own: once, at that price
+        own, quantity = quantity, Column((quantity.values != 0).astype(np.int64), Fraction(1))
+    return RatedLine(
+        charge=heading.charge,
+        kind=heading.kind,
+        period=heading.period,
+        season=heading.season,
+        tier=heading.tier,
+        unit=heading.unit,
+        price=None if heading.price is None else heading.price.price,
+        clause=heading.clause,
+        quantities=quantity,
+        own_prices=own,
+        amounts=narrowed(amounts),
+    )
+
+
+# --- one by one ------------------------------------------------------------------------------------------------------
+
+
+def _rated(asked: _Request, row: int) -> Rating:
+    qualities = np.full(len(asked.starts), Quality.ACTUAL, dtype=np.uint8)
+    if asked.missing is not None:
+        qualities[asked.missing[row]] = Quality.MISSING
+    values = asked.block[row].astype(np.int64)
+    return rate(
+        tariff=asked.tariff,
+        series=IntervalSeries(asked.starts, values, qualities, asked.seconds, asked.decimals),
+        period=asked.period,
+        zone=asked.zone,
+        facts=asked.facts,
+        signals=asked.signals,
+    )
+
+
+def _one_by_one(asked: _Request, reason: str) -> RatedBlock:
+    bills = [_rated(asked, row) for row in range(len(asked.block))]
+    kept: list[list[tuple[_Key, ChargeLine]]] = [_keyed(bill.lines) for bill in bills]
+    order: list[_Key] = []
+    for lines in kept:
+        place = 0
+        for key, _ in lines:
+            if key in order:
+                place = order.index(key) + 1
+            else:
+                order.insert(place, key)
+                place += 1
+    found = [dict(lines) for lines in kept]
+    return RatedBlock(
+        period=asked.period,
+        currency=asked.tariff.currency,
+        totals=_whole([bill.total.micro for bill in bills]),
+        lines=tuple(_gathered(key, [lines.get(key) for lines in found]) for key in order),
+        expected=asked.period.seconds // asked.seconds,
+        missing=np.array([bill.missing for bill in bills], dtype=np.int64),
+        one_by_one=reason,
+    )
+
+
+_Key = tuple[Any, ...]
+
+
+def _keyed(lines: Sequence[ChargeLine]) -> list[tuple[_Key, ChargeLine]]:
+    """Each line with what tells it apart, but amount, quantity and a price of its own."""
+    keyed: list[tuple[_Key, ChargeLine]] = []
+    seen: dict[_Key, int] = {}
+    for line in lines:
+        own = line.averaged or (line.unit == "bill" and line.kind != "fixed")
+        key = (
+            line.charge,
+            line.kind,
+            line.period,
+            line.season,
+            line.tier,
+            line.unit,
+            line.clause,
+            None if own else line.price,
+        )
+        seen[key] = seen.get(key, 0) + 1
+        keyed.append(((*key, seen[key]), line))
+    return keyed
+
+
+def _gathered(key: _Key, lines: Sequence[ChargeLine | None]) -> RatedLine:
+    one = next(line for line in lines if line is not None)
+    own = key[7] is None
+    return RatedLine(
+        charge=one.charge,
+        kind=one.kind,
+        period=one.period,
+        season=one.season,
+        tier=one.tier,
+        unit=one.unit,
+        price=None if own else one.price,
+        clause=one.clause,
+        quantities=_decimals([Decimal(0) if line is None else line.quantity for line in lines]),
+        own_prices=_decimals([Decimal(0) if line is None else line.price for line in lines]) if own else None,
+        amounts=_whole(
+            [line.amount.micro if line is not None and isinstance(line.amount, Money) else 0 for line in lines]
+        ),
+        averaged=one.averaged,
+    )
+
+
+def _decimals(numbers: Sequence[Decimal]) -> Column:
+    ratios = [as_ratio(number) for number in numbers]
+    below = max(denominator for _, denominator in ratios)
+    return Column(_whole([numerator * (below // denominator) for numerator, denominator in ratios]), Fraction(1, below))
+
+
+def _whole(numbers: Sequence[int]) -> Whole:
+    return narrowed(np.array(numbers, dtype=object))

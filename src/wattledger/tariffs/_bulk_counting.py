@@ -1,0 +1,182 @@
+"""A plan laid over the columns of a block, and a batch of its rows counted: ``_counting`` for many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattledger.tariffs._bulk_numpy import Block, Ints, Kernels, Runs
+from wattledger.tariffs._demand import _first_of_block as first_of_block
+from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._model import IMPORT, DemandCharge, EnergyCharge, LoadCharge, MinimumCharge
+from wattledger.tariffs._plan import DECIMALS, DemandPlan, Plan
+
+_DAY = 86_400
+
+
+class NoVectorForm(Exception):
+    """Why customers have to be rated one by one."""
+
+
+class Windows(NamedTuple):
+    """Demand windows of more than one interval: their edges among the columns and whose maximum each may be."""
+
+    edges: Ints
+    member: Ints
+
+
+class Layout(NamedTuple):
+    """What each column of a block is, under one plan.
+
+    ``columns``  those whose intervals start in the plan's period, ``starts`` their epochs, ``seconds`` their length
+    ``factor``   a unit of the block in the plan's units of energy
+    ``runs``     the unbroken stretches of one slot, ``slots`` the slot of each
+    ``peaks``    by demand plan, for each maximum the groups of ``runs`` it is over; ``None`` where there are windows
+    ``windows``  by demand plan; ``None`` where a window is no longer than an interval
+    """
+
+    plan: Plan
+    columns: slice
+    starts: Ints
+    seconds: int
+    factor: int
+    runs: Runs
+    slots: Ints
+    peaks: tuple[tuple[tuple[int, ...], ...] | None, ...]
+    windows: tuple[Windows | None, ...]
+
+    def power(self, demand: DemandPlan) -> int:
+        """What makes a window's energy, in units of the block, the plan's units of power."""
+        return self.factor * (_DAY // max(self.seconds, demand.seconds))
+
+
+class Batch(NamedTuple):
+    """Some rows counted: the sum of each run, and by demand plan the greatest window of each maximum, in block units.
+
+    ``known`` is how many intervals of each row have a value.
+    """
+
+    sums: Ints
+    maxima: tuple[Ints, ...]
+    known: Ints
+    negative: Ints
+
+
+def check_has_vector_form(tariff: Tariff, plan: Plan, seconds: int) -> None:
+    """Raise :class:`NoVectorForm` with the first clause that can only be rated row by row."""
+    reason = next(iter(_reasons(tariff, plan, seconds)), None)
+    if reason is not None:
+        raise NoVectorForm(reason)
+
+
+def _reasons(tariff: Tariff, plan: Plan, seconds: int) -> list[str]:
+    found = [] if tariff.channels[0] == IMPORT else ["the tariff prices no energy taken"]
+    if tariff.netting.bank is not None:
+        found.append("netting.bank")
+    for charge in tariff.charges:
+        if isinstance(charge, LoadCharge):
+            found.append(f"{charge.clause}: a load watched")
+        elif isinstance(charge, EnergyCharge) and charge.index is not None:
+            found.append(f"{charge.clause}: published prices")
+        elif isinstance(charge, EnergyCharge) and plan.energy[charge.name].by_demand:
+            found.append(f"{charge.clause}: limits per kW of demand")
+        elif isinstance(charge, MinimumCharge) and charge.per == "year" and charge.proration.rule == "none":
+            found.append(f"{charge.clause}: a minimum for a year")
+        elif isinstance(charge, DemandCharge) and (charge.sliding or charge.statistic != "max"):
+            found.append(f"{charge.clause}: {'sliding windows' if charge.sliding else charge.statistic}")
+    for demand in plan.demand:
+        whole, part = (_DAY, seconds) if seconds >= demand.seconds else (demand.seconds, seconds)
+        if whole % part:
+            found.append("intervals that do not fit the demand window")
+    return found
+
+
+def layout_of(plan: Plan, *, start: int, seconds: int, intervals: int, decimals: int) -> Layout:
+    """The columns of a block that begins at an epoch; raises :class:`NoVectorForm` when none is in the period."""
+    starts = start + seconds * np.arange(intervals, dtype=np.int64)
+    low, high = (int(at) for at in np.searchsorted(starts, (plan.start, plan.end)))
+    starts = starts[low:high]
+    if not len(starts):
+        msg = "no interval starts in the period"
+        raise NoVectorForm(msg)
+    slots = plan.slots[np.searchsorted(plan.edges, starts, side="right") - 1]
+    firsts = np.flatnonzero(np.diff(slots, prepend=-1))
+    slot_of_run = slots[firsts]
+    plain = [demand for demand in plan.demand if seconds >= demand.seconds]
+    kinds = [tuple(int(demand.maximum_of_slot[slot]) for demand in plain) for slot in slot_of_run.tolist()]
+    distinct = list(dict.fromkeys(kinds))
+    peak = np.array([distinct.index(kind) for kind in kinds], dtype=np.int64)
+    peaks: list[tuple[tuple[int, ...], ...] | None] = []
+    windows: list[Windows | None] = []
+    for demand in plan.demand:
+        if seconds >= demand.seconds:
+            mine = [kind[plain.index(demand)] for kind in distinct]
+            over = (tuple(n for n, of in enumerate(mine) if of == one) for one in range(len(demand.maxima)))
+            peaks.append(tuple(over))
+            windows.append(None)
+        else:
+            peaks.append(None)
+            windows.append(_windows(plan, demand, starts))
+    return Layout(
+        plan=plan,
+        columns=slice(low, high),
+        starts=starts,
+        seconds=seconds,
+        factor=int(10 ** (DECIMALS - decimals)),
+        runs=Runs(np.append(firsts, len(starts)).astype(np.int64), peak, len(distinct)),
+        slots=slot_of_run,
+        peaks=tuple(peaks),
+        windows=tuple(windows),
+    )
+
+
+def _windows(plan: Plan, demand: DemandPlan, starts: Ints) -> Windows:
+    """Windows lie side by side from local midnight; one belongs to the slot in which it begins."""
+    zero = first_of_block(plan, demand.seconds)
+    number = (starts - zero) // demand.seconds
+    firsts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
+    at = np.maximum(number[firsts] * demand.seconds + zero, plan.start)
+    slots = plan.slots[np.searchsorted(plan.edges, at, side="right") - 1]
+    return Windows(np.append(firsts, len(starts)).astype(np.int64), demand.maximum_of_slot[slots])
+
+
+def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np.bool_] | None) -> Batch:
+    """Rows of a block counted; ``BlockTooLarge`` is raised where 64 bits may not hold a sum."""
+    rows, absent = _prepared(block[:, layout.columns]), None
+    known = np.full(len(rows), rows.shape[1], dtype=np.int64)
+    if missing is not None:
+        absent = missing[:, layout.columns]
+        rows = np.where(absent, rows.dtype.type(0), rows)
+        known -= np.count_nonzero(absent, axis=1)
+    sums, groups = kernels.counted(rows, layout.runs)
+    negative = np.flatnonzero((groups < 0).any(axis=1))
+    if len(negative):
+        return Batch(sums, (), known, negative)
+    highest = int(groups.max(initial=0))
+    maxima = []
+    for demand, over, windows in zip(layout.plan.demand, layout.peaks, layout.windows, strict=True):
+        count = len(demand.maxima)
+        if demand.channel != 0:  # another channel's, of which nothing was read
+            maxima.append(np.zeros((len(rows), count), dtype=np.int64))
+        elif windows is not None:
+            maxima.append(kernels.window_peaks(rows, *windows, count, highest))
+        else:
+            maxima.append(_over_groups(groups, over or ()))
+    return Batch(sums, tuple(maxima), known, negative)
+
+
+def _prepared(block: Block) -> Block:
+    """Whole numbers as the kernels take them: 32 or 64 bits with a sign, row after row."""
+    narrow = block.dtype.itemsize < np.dtype(np.int32).itemsize or block.dtype == np.int32
+    return np.ascontiguousarray(block, dtype=np.int32 if narrow else np.int64)
+
+
+def _over_groups(groups: Ints, over: Sequence[tuple[int, ...]]) -> Ints:
+    found = np.zeros((len(groups), len(over)), dtype=np.int64)
+    for number, members in enumerate(over):
+        for member in members:
+            np.maximum(found[:, number], groups[:, member], out=found[:, number])
+    return found
