@@ -136,6 +136,8 @@ def test_a_demand_structure_that_never_applies_charges_nothing() -> None:
     assert import_urdb({**TWO_PERIODS, **never}).hash == import_urdb(TWO_PERIODS).hash
     flat = {"flatdemandstructure": [[{"rate": 0}], [{"rate": 9}]], "flatdemandmonths": [0.0] * 12}
     assert import_urdb({**TWO_PERIODS, **flat}).hash == import_urdb(TWO_PERIODS).hash
+    coincident = {"coincidentratestructure": [[{"rate": 0}], [{"rate": 9}]], "coincidentrateschedule": FLAT}
+    assert import_urdb({**TWO_PERIODS, **coincident}).hash == import_urdb(TWO_PERIODS).hash
     (charge,) = import_urdb({**TWO_PERIODS, **never, "demandweekendschedule": WORKDAY}).document["charges"][1:]
     assert charge == {
         "name": "TOU demand",

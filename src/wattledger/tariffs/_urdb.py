@@ -30,11 +30,13 @@ from wattledger.tariffs._urdb_values import (
     PER_KW,
     Reading,
     Steps,
+    amount_in,
     charges_anything,
     demand_steps,
     energy_steps,
     folded,
     number_in,
+    numbers_in,
     says_nothing,
     twelve,
 )
@@ -204,8 +206,10 @@ class _Urdb:
                 self._refuse(key, "unknown field")
         if {"startdate", "enddate"} & self.rate.keys():
             self.reading.remark("URDB's start and end dates are not enforced.")
-        coincident = self.rate.get("coincidentratestructure")
-        if charges_anything(coincident):
+        structure, scheduled = self.rate.get("coincidentratestructure"), self.rate.get("coincidentrateschedule")
+        if isinstance(structure, list) and not says_nothing(scheduled):
+            structure = [period for number, period in enumerate(structure) if number in numbers_in(scheduled)]
+        if charges_anything(structure):
             self._refuse("coincidentratestructure", "demand coincident with the system's peak cannot be honoured")
 
     # --- header ------------------------------------------------------------------------------------------------------
@@ -347,7 +351,7 @@ class _Urdb:
 
     def _amount(self, key: str) -> Decimal:
         value = self.rate.get(key)
-        amount = Decimal(0) if says_nothing(value) else number_in(value)
+        amount = Decimal(0) if says_nothing(value) else amount_in(value)
         if amount is None:
             self._refuse(key, f"a number is expected, not {shown(value)}")
         return amount or Decimal(0)

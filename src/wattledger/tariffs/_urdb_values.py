@@ -25,6 +25,7 @@ _DEMAND_UNITS = {"kw": KW}
 _ENDLESS = {KWH: 10**6, KWH_DAILY: 10**5, KWH_PER_KW: 745, KWH_PER_KW_DAILY: 25, KW: 10**5}
 _NINES = 5  # digits; 99999 stands for no limit too
 _MEMBERS = frozenset(("rate", "adj", "sell", "max", "unit"))
+_MOST_DIGITS, _MOST_PLACES = 15, 36
 _FOLDED = str.maketrans("", "", " _-")
 
 
@@ -70,6 +71,25 @@ def number_in(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON
     return number if sane or number == 0 else None
 
 
+def amount_in(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON
+    """A number that a price may have: within reason."""
+    number = number_in(value)
+    return None if number is None or number.adjusted() > _MOST_DIGITS or _places(number) > _MOST_PLACES else number
+
+
+def _places(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
+def numbers_in(schedule: Any) -> set[Decimal]:  # noqa: ANN401 - JSON
+    """All numbers of periods in a schedule of any depth."""
+    if isinstance(schedule, list):
+        return set().union(*(numbers_in(item) for item in schedule))
+    number = number_in(schedule)
+    return set() if number is None else {number}
+
+
 def says_nothing(value: Any) -> bool:  # noqa: ANN401 - JSON
     """Whether a field might as well not be there."""
     return value is None or value is False or (isinstance(value, str | list | Mapping) and not value) or value == 0
@@ -96,7 +116,7 @@ def twelve(value: Any, path: str, reading: Reading) -> list[Decimal]:  # noqa: A
         return [Decimal(0)] * 12
     found = []
     for month, item in enumerate(value):
-        number = Decimal(0) if says_nothing(item) else number_in(item)
+        number = Decimal(0) if says_nothing(item) else amount_in(item)
         if number is None:
             reading.faults.add(f"{path}[{month}]", f"a number is expected, not {shown(item)}")
         found.append(number or Decimal(0))
@@ -187,8 +207,8 @@ class _Tiers:
         where = f"{self.path}[{number}]"
         if not is_zero(tier.get("sell")):
             self.reading.remark("The sell rates are for energy given back, which has no price here.")
-        rate = number_in(tier.get("rate"))
-        adjustment = Decimal(0) if tier.get("adj") is None else number_in(tier["adj"])
+        rate = amount_in(tier.get("rate"))
+        adjustment = Decimal(0) if tier.get("adj") is None else amount_in(tier["adj"])
         if rate is None:
             self.reading.faults.add(f"{where}.rate", f"a price is expected, not {shown(tier.get('rate'))}")
         if adjustment is None:
