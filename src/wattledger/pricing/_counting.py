@@ -158,11 +158,14 @@ class _Counting:
         self._from = {s.key: _remembered_from(s) for s in segments if s.key not in kept}
         self._earlier = self._earlier_segments(tx)
         self._after: dict[tuple[_Key, _Key, int | None], History] = {}
-        needed = [*segments, *(e for row in self._earlier.values() for e in row)]
-        span = Period(min(s.period.start for s in needed), max(s.period.end for s in needed))
-        self._signals: Signals = signals(tx, tariffs={s.tariff for s in needed}, period=span)
+        earlier = [one for row in self._earlier.values() for one in row]
+        span = Period(
+            min(s.period.start for s in (*segments, *earlier)), max(s.period.end for s in (*segments, *earlier))
+        )
+        self._signals: Signals = signals(tx, tariffs={s.tariff for s in (*segments, *earlier)}, period=span)
+        anew = [s for s in segments if s.key not in kept or _counts_anew(s, kept[s.key])]
         self._tx = tx
-        self._series = stored_readings(tx, [s for s in needed if s.key not in kept or _counts_anew(s, kept[s.key])])
+        self._series = stored_readings(tx, [*anew, *earlier])
 
     def _earlier_segments(self, tx: Transaction) -> dict[_Key, list[Segment]]:
         """For each segment that asks for them, those before it that it remembers, in order."""
