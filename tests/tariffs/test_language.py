@@ -280,7 +280,7 @@ def test_header(tariff_of: Callable[..., Tariff]) -> None:
     tariff = tariff_of(
         supersedes="0",
         valid={"from": "2026-01-01", "to": "2027-01-01"},
-        eligibility={"class": ["home", "farm"], "kw": {"up_to": "20.0"}, "phases": 3, "poor": True},
+        eligibility={"poor": True, "kw": {"up_to": "20.0"}, "phases": 3, "class": ["home", "farm"]},
     )
     assert (tariff.supersedes, tariff.valid_from, tariff.valid_to) == ("0", date(2026, 1, 1), date(2027, 1, 1))
     assert tariff.eligibility == (
@@ -561,6 +561,15 @@ def test_a_maximum_for_all_times_or_by_season_is_measured_even_at_no_price(tarif
     assert not tariff.order_matters
 
 
+def test_contracted_power_may_stand_in_the_tariff(tariff_of: Callable[..., Tariff]) -> None:
+    contracted = {"kw": "40.0", "billed": True}
+    demand = {"name": "d", "kind": "demand", "window": 60, "price": 9, "contracted": contracted}
+    tariff = tariff_of(charges=[{"name": "e", "kind": "energy", "price": 1}, demand])
+    found = only(tariff, DemandCharge).contracted
+    assert (found.kw, found.billed, found.bands) == (D(40), True, ())
+    assert tariff.facts == ()
+
+
 def test_loads(tariff_of: Callable[..., Tariff]) -> None:
     load = {"kind": "load", "over": "10", "window": "15"}
     tariff = tariff_of(
@@ -642,6 +651,8 @@ def test_netting_and_the_bank(tariff_of: Callable[..., Tariff]) -> None:
     found = tariff.netting.bank
     assert found is not None
     assert (found.unit, found.expires, found.across, found.cash_out) == ("kwh", 4, True, D("0.03"))
+    assert tariff_of(netting={"per": "interval"}).channels == ("import", "export")
+    assert tariff_of(netting={"per": "none", "bank": {"unit": "kwh"}}).channels == ("import", "export")
     bare = tariff_of(netting={"per": "none"})
     assert (bare.netting.per, bare.netting.bank, bare.channels) == ("none", None, ("import",))
     assert "netting" not in bare.document

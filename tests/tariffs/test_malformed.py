@@ -251,6 +251,7 @@ IN_HOME: list[Malformed] = [
 ]
 
 IN_FULL: list[Malformed] = [
+    ("off-peak: otherwise", "off-peak: {times: 06:00-16:00}", "periods", "no period covers 00:00-06:00"),
     # who may have it, when a charge applies
     ("class: [home, farm]", "class: []", "eligibility.class", "a text or a number, a list of them"),
     ("class: [home", "the class: [home", "eligibility.the class", "a fact's name is letters, digits and '_'"),
@@ -490,7 +491,8 @@ def test_one_mistake_is_not_told_over_and_over() -> None:
     assert several == {
         "several prices need 'tiers'",  # each of them
         "unknown period 'peak'",  # two that are unknown, two that are missing
-        "no period covers 12:00-24:00",  # three kinds of days
+        "no period covers 00:00-06:00",  # three times of kinds of days
+        "no period covers 12:00-24:00",  # likewise
     }
 
 
@@ -519,6 +521,11 @@ def test_charges_are_judged_although_the_calendar_is_not_sound() -> None:
         ("charges[3].price.busy[1]", 53),
         ("charges[11].of", 66),
     ]
+
+
+def test_a_season_that_is_not_sound_is_known_by_name() -> None:
+    text = FULL.replace("fair: 2026-07-01 to 2026-07-04", "fair: in July")
+    assert [fault.path for fault in refused(text).faults] == ["seasons.fair"]
 
 
 def test_no_charge_for_energy_is_a_fault() -> None:
