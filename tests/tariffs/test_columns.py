@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +65,17 @@ def test_what_is_no_reading_is_refused(starts: list[datetime], kwh: list[int], w
 def test_a_length_longer_than_the_rows_distance_is_refused() -> None:
     with pytest.raises(ColumnsDoNotFit, match="3600 s begin 1800 s apart"):
         series_of(starts=STARTS, kwh=KWH, seconds=3600)
+
+
+def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = readme.split("## In a notebook")[1].split("```python\n")[1].split("```")[0]
+    rows = [f"2024-08-01T{hour:02d}:00:00+02:00,{hour}.5" for hour in range(24)]
+    (tmp_path / "use.csv").write_text("\n".join(["start,kwh", *rows]))
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)  # noqa: S102 - the code is the README's
+    (bill,) = found["bills"]
+    energy = [line for line in bill.lines if line.kind == "energy"]
+    assert sum(line.quantity for line in energy) == 288  # 0.5 + 1.5 + ... + 23.5
+    assert bill.missing == 0
