@@ -1,7 +1,7 @@
 """URDB's rates: SAM's bills, the shapes found in the wild, and what is refused by name."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,7 @@ from wattledger.tariffs import (
     rate,
     settle,
 )
+from wattledger.tariffs._urdb import _HANDLED, _REMARKED
 
 YEAR = Period(datetime(2018, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC))
 COMPONENTS = ("energy", "demand_flat", "demand_tou", "fixed", "minimum")
@@ -254,6 +255,27 @@ def test_ratchets(fields: dict[str, Any], ratchet: dict[str, Any]) -> None:
     assert document["charges"][1]["ratchet"] == ratchet
 
 
+@pytest.mark.parametrize(
+    ("counted", "expected"),
+    [  # by PySAM 7.1.1, where each month's own demand counts in full
+        (range(12), "297 297 269 207.75 176.25 255 235 191.25 186.75 297 207.75 207.75"),
+        ((1, 5, 9), "297 297 269 207.75 55 255 235 191.25 33 297 207.75 207.75"),
+        ((0, 2), "297 297 269 186.75 176.25 255 235 55 33 297 33 33"),
+    ],
+)
+def test_a_ratchet_looks_back_as_sam_does(counted: Sequence[int], expected: str) -> None:
+    flat = {"flatdemandstructure": [[{"rate": 3, "max": 15}, {"rate": 7}], [{"rate": 5}]]}
+    months = {"flatdemandmonths": [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]}
+    lookback = {
+        "lookbackPercent": 0.75,
+        "lookbackRange": 2,
+        "lookbackMonths": [month in counted for month in range(12)],
+    }
+    kw = [1 + (7 * i * i + 3 * i) % 11 + (40 if i // 730 % 4 == 1 and i % 24 == 18 else 0) for i in range(8760)]
+    bills = year_of_bills(import_urdb({**ONE_PRICE, **flat, **months, **lookback}), load_of(kw, 3600))
+    assert [bill["demand_flat"] for bill in bills] == [Decimal(amount) for amount in expected.split()]
+
+
 def test_a_ratchet_that_is_empty_or_has_nothing_to_hold_is_none() -> None:
     empty = {"lookbackPercent": 0, "lookbackRange": 0, "lookbackMonths": [0] * 12, "demandratchetpercentage": [0] * 12}
     flat = {**TWO_PERIODS, **flat_of({"rate": 4})}
@@ -378,9 +400,13 @@ def made_up_load(steps_per_hour: int) -> IntervalSeries:
         1 + (7 * i * i + 3 * i) % 11 + i // (730 * n) % 4 + (9 if i // n % 24 == 18 and i // n % 7 == 3 else 0)
         for i in range(8760 * n)
     ]
-    starts = epoch(YEAR.start) + 3600 // n * np.arange(len(kw))
+    return load_of(kw, 3600 // n)
+
+
+def load_of(kw: list[int], seconds: int) -> IntervalSeries:
+    starts = epoch(YEAR.start) + seconds * np.arange(len(kw))
     qualities = np.full(len(kw), Quality.ACTUAL, dtype=np.uint8)
-    return IntervalSeries(starts, np.array(kw, dtype=np.int64) * (1000 // n), qualities, 3600 // n)
+    return IntervalSeries(starts, np.array(kw, dtype=np.int64) * (1000 * seconds // 3600), qualities, seconds)
 
 
 def test_what_was_decided_or_left_aside_is_told() -> None:
@@ -500,6 +526,12 @@ def test_what_cannot_be_honoured_is_refused_by_name(document: dict[str, Any], fa
         import_urdb(document, source="rate.json")
     assert str(refused.value).startswith("rate.json: ")
     assert fault in str(refused.value)
+
+
+def test_the_guide_knows_every_field_that_is_not_merely_descriptive() -> None:
+    guide = (Path(__file__).parents[2] / "docs/urdb.md").read_text().lower()
+    plurals = {"demandrateunits", "flatdemandunits"}  # found in the wild
+    assert [key for key in {*_HANDLED, *_REMARKED} - plurals if f"`{key}`" not in guide] == []
 
 
 def test_a_file_is_recognised_by_content(tmp_path: Path) -> None:
