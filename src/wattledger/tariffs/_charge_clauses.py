@@ -202,11 +202,12 @@ def read_fixed(charge: ChargeClause) -> FixedCharge:
 def read_minimum(charge: ChargeClause) -> MinimumCharge:
     """What other charges come to at least."""
     price = charge.price(least="above", below="a minimum must be above zero")
-    per, proration = charge.time()
+    yearly = "per" in charge.given and charge.given["per"].value == "year"
+    per, proration = charge.time(cut=WHOLE if yearly else BY_DAYS)
     starts = 1
     if "starts" in charge.given:
-        if per not in {"year", "quarter"}:
-            charge.given["starts"].refuse("only a year and its quarters have a first month")
+        if not yearly:
+            charge.given["starts"].refuse("only a minimum for a year has a first month")
         starts = read_first_of_month(charge.given["starts"], "a year's start") or 1
         if starts != 1:
             charge.document["starts"] = f"{starts:02d}-01"

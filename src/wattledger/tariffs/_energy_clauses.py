@@ -37,6 +37,9 @@ _DIGITS = 200  # numbers have at most 40 places and 41 digits before: sums of th
 Amounts = tuple[Decimal, ...]
 
 
+_INDEX_PLACES = 9
+
+
 def read_energy(charge: ChargeClause) -> EnergyCharge | None:
     """A price for energy taken, or (kind ``export``) a credit for energy given back."""
     given = charge.given
@@ -309,6 +312,10 @@ def _read_index(
     elif missing != "refuse":
         written["missing"] = missing
     charge.document["index"] = written
+    numbers = [value for (value,) in (*found_scale.values, *found_adder.values)]
+    numbers += [number for number in (cap, floor, estimate) if number is not None]
+    if any(int(number.as_tuple().exponent) < -_INDEX_PLACES for number in numbers):
+        charge.given["index"].refuse(f"published prices are counted with up to {_INDEX_PLACES} places")
     index = IndexPrice(
         series=series,
         scale=tuple(value for (value,) in found_scale.values),

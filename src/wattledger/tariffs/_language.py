@@ -399,6 +399,9 @@ class _Author:
                 given["bank"].refuse("a bank of money needs a charge of kind export that says what energy is worth")
         if per in {"day", "bill"}:
             for charge in charges:
+                if isinstance(charge, EnergyCharge) and charge.index is not None:
+                    cause = f"a price that changes with every interval cannot meet energy that is netted by the {per}"
+                    self.faults.add(f"{charge.clause}.index", cause)
                 if isinstance(charge, EnergyCharge) and charge.order_matters(self.reader.cells):
                     self.faults.add(
                         f"{charge.clause}.tiers",

@@ -17,6 +17,7 @@ from wattledger.tariffs._document import plain_number
 from wattledger.tariffs._exact import as_ratio
 from wattledger.tariffs._model import FactTest
 from wattledger.tariffs._segments import Occurrences
+from wattledger.tariffs._terms import spelled
 
 _MOST_DECIMALS = 9
 
@@ -116,7 +117,7 @@ def _text(value: Fact) -> str:
         return "true" if value else "false"
     if isinstance(value, int | Decimal):
         return plain_number(Decimal(value))
-    return value
+    return spelled(value)
 
 
 def number_of(facts: Facts, name: str, *, wanted_by: str) -> tuple[int, int]:
