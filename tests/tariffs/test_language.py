@@ -625,7 +625,7 @@ def test_charges_for_time_and_on_charges(tariff_of: Callable[..., Tariff]) -> No
         "charges[1]",
     )
     minimum = only(tariff, MinimumCharge)
-    assert (minimum.price, minimum.per, minimum.proration, minimum.starts) == (9, "year", BY_DAYS, 4)
+    assert (minimum.price, minimum.per, minimum.proration, minimum.starts) == (9, "year", WHOLE, 4)
     assert minimum.covers == ("e", "f")
     percentage, tax = (charge for charge in tariff.charges if isinstance(charge, PercentageCharge))
     assert (percentage.rate, percentage.of, percentage.by_line, percentage.kind) == (

@@ -390,7 +390,7 @@ IN_FULL: list[Malformed] = [
     ("covers: [energy, steps]", "covers: [energy, least]", "charges[7].covers[1]", "'least' is this charge itself"),
     ("covers: [energy, steps]", "covers: []", "charges[7].covers", "at least one charge, or all, is expected"),
     ("price: 60", "price: 0", "charges[7].price", "a minimum must be above zero"),
-    ("per: year, starts", "per: month, starts", "charges[7].starts", "only a year and its quarters have a first month"),
+    ("per: year, starts", "per: month, starts", "charges[7].starts", "only a minimum for a year has a first month"),
     ("rate: 4, of: energy", "rate: 4, of: VAT", "charges[8].of", "'VAT' stands after this charge: charges can only be"),
     ("rate: 4, of: energy", "rate: 4, of: levy", "charges[8].of", "'levy' is this charge itself: charges can only be"),
     ("rate: 4, of: energy", "rate: 4, of: engery", "charges[8].of", "no charge is called 'engery'"),

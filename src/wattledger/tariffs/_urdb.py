@@ -393,7 +393,9 @@ class _Urdb:
         of_year = self._agreed(yearly, self._amount("annualmincharge"), "year", ("mincharge", "annualmincharge"))
         charges: list[dict[str, Any]] = []
         if of_month is not None:
-            charges.append({"name": "minimum", "kind": "minimum", **self._time(*of_month)})
+            time = self._time(*of_month)
+            cut = {"proration": "days"} if time["per"] == "year" else {}  # in twelfths, month by month
+            charges.append({"name": "minimum", "kind": "minimum", **time, **cut})
         if of_year is not None:
             charge = {"name": "annual minimum", "kind": "minimum", "price": plain_number(of_year[0]), "per": "year"}
             charges.append({**charge, "proration": "none"})
