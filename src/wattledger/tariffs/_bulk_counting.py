@@ -56,12 +56,11 @@ class Layout(NamedTuple):
 class Batch(NamedTuple):
     """Some rows counted: the sum of each run, and by demand plan the greatest window of each maximum, in block units.
 
-    ``known`` is how many intervals of each row have a value.
+    ``negative`` are the rows with a value below zero; where there are any, nothing else was counted.
     """
 
     sums: Ints
     maxima: tuple[Ints, ...]
-    known: Ints
     negative: Ints
 
 
@@ -145,16 +144,13 @@ def _windows(plan: Plan, demand: DemandPlan, starts: Ints) -> Windows:
 
 def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np.bool_] | None) -> Batch:
     """Rows of a block counted; ``BlockTooLarge`` is raised where 64 bits may not hold a sum."""
-    rows, absent = _prepared(block[:, layout.columns]), None
-    known = np.full(len(rows), rows.shape[1], dtype=np.int64)
+    rows = _prepared(block[:, layout.columns])
     if missing is not None:
-        absent = missing[:, layout.columns]
-        rows = np.where(absent, rows.dtype.type(0), rows)
-        known -= np.count_nonzero(absent, axis=1)
+        rows = np.where(missing[:, layout.columns], rows.dtype.type(0), rows)
     sums, groups = kernels.counted(rows, layout.runs)
     negative = np.flatnonzero((groups < 0).any(axis=1))
     if len(negative):
-        return Batch(sums, (), known, negative)
+        return Batch(sums, (), negative)
     highest = int(groups.max(initial=0))
     maxima = []
     for demand, over, windows in zip(layout.plan.demand, layout.peaks, layout.windows, strict=True):
@@ -165,7 +161,7 @@ def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np
             maxima.append(kernels.window_peaks(rows, *windows, count, highest))
         else:
             maxima.append(_over_groups(groups, over or ()))
-    return Batch(sums, tuple(maxima), known, negative)
+    return Batch(sums, tuple(maxima), negative)
 
 
 def _prepared(block: Block) -> Block:

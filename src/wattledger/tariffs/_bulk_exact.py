@@ -20,8 +20,8 @@ from wattledger.tariffs._model import RoundingMode
 Whole = NDArray[Any]
 """Whole numbers: int64, or Python's own (dtype object)."""
 
-_ROOM = 2**62
-"""Half of what 64 bits hold, so that two of these may still be added."""
+_ROOM = 2**60
+"""An eighth of what 64 bits hold: twice such a number, and another one, may be added without asking."""
 
 
 class Column(NamedTuple):
@@ -104,48 +104,35 @@ def rounded(column: Column, factor: Fraction, mode: RoundingMode) -> Whole:
     """``column * factor`` as whole numbers, divided once, rounded once, as ``_exact.rounded`` does it."""
     scale = column.unit * factor
     by, under = abs(scale.numerator), scale.denominator
-    size = np.abs(column.values)
+    negative = column.values < 0 if len(column.values) and column.values.min() < 0 else None
+    size = column.values if negative is None else np.abs(column.values)
+    left = beyond = None
     if column.over is None:
-        product, left = times(size, by), None
+        product = times(size, by)
     else:  # in two steps, so that the product need not be formed: size / over, then what is left of it
-        over = column.over
-        product, left = _divided(size, over)
-        more, left = _divided(times(left, by), over)
+        product, left = _divided(size, column.over)
+        more, left = _divided(times(left, by), column.over)
         product = plus(times(product, by), more)
-    found = narrowed(_rounded(product, under, left, column.over, mode))
-    if scale < 0:
-        found = -found
-    negative = column.values < 0
-    return np.where(negative, -found, found) if negative.any() else found
+        more, beyond = _divided(times(left, 2), column.over)
+    if under >= _ROOM:
+        product = product.astype(object)
+    if mode == "down":
+        found = product // under
+    elif mode == "up":
+        found = ((product if left is None else product + (left > 0)) + (under - 1)) // under
+    else:  # in halves: so many, and ``beyond`` a little more
+        halves = 2 * product if left is None else 2 * product + more
+        if mode == "half_down":
+            halves = halves - 1 if beyond is None else halves - (beyond == 0)
+        found = (halves + under) // (2 * under)
+        if mode == "half_even":
+            odd = (found % 2 == 1) & (halves + under == found * (2 * under))
+            found = found - (odd if beyond is None else odd & (beyond == 0))
+    found = narrowed(-found if scale < 0 else found)
+    return found if negative is None else np.where(negative, -found, found)
 
 
-def _divided(values: Whole, by: int | Whole) -> tuple[Whole, Whole]:
+def _divided(values: Whole, by: Whole) -> tuple[Whole, Whole]:
     """Quotient and remainder of numbers not below zero."""
-    if isinstance(by, int) and by >= _ROOM:
-        values = values.astype(object)
     quotient = values // by
     return quotient, values - quotient * by
-
-
-def _rounded(values: Whole, under: int, left: Whole | None, over: Whole | None, mode: RoundingMode) -> Whole:
-    """``(values + left / over) / under`` as whole numbers; ``left`` is less than ``over``."""
-    if under == 1 and left is None:
-        return values
-    size, rest = _divided(values, under)
-    if mode == "down":
-        return size
-    if mode == "up":
-        some = rest > 0 if left is None else (rest > 0) | (left > 0)
-        return np.asarray(size + some)
-    twice = 2 * (rest if under < _ROOM else rest.astype(object))
-    beyond = None
-    if left is not None and over is not None:
-        carry, beyond = _divided(times(left, 2), over)
-        twice = twice + carry
-    half = twice == under if beyond is None else (twice == under) & (beyond == 0)
-    above = twice > under if beyond is None else (twice > under) | ((twice == under) & (beyond > 0))
-    if mode == "half_up":
-        above = above | half
-    elif mode == "half_even":
-        above = above | (half & (size % 2 == 1))
-    return np.asarray(size + above)

@@ -22,6 +22,7 @@ from wattledger.tariffs._bulk_exact import (
     added,
     common_unit,
     in_unit,
+    largest,
     least,
     most,
     narrowed,
@@ -66,11 +67,15 @@ class Heading(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of all customers of a batch: quantities (or own amounts before rounding), and amounts in micro-units."""
+    """A line of all customers of a batch: quantities (or own amounts before rounding), and amounts in micro-units.
+
+    No amount is larger than ``most``.
+    """
 
     heading: Heading
     quantity: Column
     amounts: Whole
+    most: int
 
 
 class BatchSettlement:
@@ -90,7 +95,7 @@ class BatchSettlement:
                 for heading, quantity in self._items(charge):
                     self._add(heading, quantity, places)
             self.applies = None
-        self.totals = self._sum(line.amounts for line in self.lines)
+        self.totals = self._sum(self.lines)
         if rounding.bill is not None:
             self._round_bill(rounding.bill)
 
@@ -100,19 +105,22 @@ class BatchSettlement:
         price = heading.price
         factor = Fraction(1) if price is None else Fraction(price.numerator, price.denominator)
         amounts = rounded(quantity, factor * 10**places.places, places.mode)
-        self.lines.append(Line(heading, quantity, times(amounts, 10 ** (Money.PLACES - places.places))))
+        amounts = times(amounts, 10 ** (Money.PLACES - places.places))
+        self.lines.append(Line(heading, quantity, amounts, largest(amounts)))
 
-    def _sum(self, columns: Iterable[Whole]) -> Whole:
-        total: Whole = np.zeros(self.count, dtype=np.int64)
-        for column in columns:
-            total = plus(total, column)
+    def _sum(self, lines: Sequence[Line]) -> Whole:
+        large = sum(line.most for line in lines) > _MOST
+        total: Whole = np.zeros(self.count, dtype=object if large else np.int64)
+        for line in lines:
+            total = total + line.amounts
         return narrowed(total)
 
     def _round_bill(self, places: Places) -> None:
         size = 10 ** (Money.PLACES - places.places)
         wanted = times(rounded(Column(self.totals, Fraction(1, size)), Fraction(1), places.mode), size)
         off = plus(wanted, -self.totals)
-        self.lines.append(Line(_lump("rounding", "rounding", "rounding.bill"), Column(off, Fraction(1, _MICRO)), off))
+        heading = _lump("rounding", "rounding", "rounding.bill")
+        self.lines.append(Line(heading, Column(off, Fraction(1, _MICRO)), off, largest(off)))
         self.totals = wanted
 
     # --- conditions --------------------------------------------------------------------------------------------------
@@ -321,8 +329,8 @@ class BatchSettlement:
         heading = Heading(charge.name, "fixed", None, None, None, unit, price, f"{charge.clause}.price")
         yield heading, self._same(self._counted(charge))
 
-    def _of(self, names: Sequence[str]) -> list[Whole]:
-        return [line.amounts for line in self.lines if line.heading.charge in names]
+    def _of(self, names: Sequence[str]) -> list[Line]:
+        return [line for line in self.lines if line.heading.charge in names]
 
     def _minimum(self, charge: MinimumCharge) -> Iterator[tuple[Heading, Column]]:
         lacking = _less(self._same(Fraction(charge.price) * self._counted(charge)), self._sum(self._of(charge.covers)))
@@ -335,7 +343,7 @@ class BatchSettlement:
         heading = Heading(
             charge.name, charge.kind, None, None, None, self.tariff.currency, price, f"{charge.clause}.rate"
         )
-        for base in bases if charge.by_line else [self._sum(bases)]:
+        for base in [line.amounts for line in bases] if charge.by_line else [self._sum(bases)]:
             yield heading, Column(base, Fraction(1, _MICRO))
 
     def _credit(self, charge: CreditCharge) -> Iterator[tuple[Heading, Column]]:
