@@ -7,8 +7,13 @@ workflow engine are imported only by the commands that need them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wattledger.cli import ServeOptions, SystemOptions, TownOptions, make_cli, run_cli
+from wattledger.cli import ServeOptions, SystemOptions, TownOptions, WhatIf, make_cli, run_cli
+
+if TYPE_CHECKING:
+    from wattledger.pricing import Comparison
 
 __all__ = ["main"]
 
@@ -45,6 +50,12 @@ class _Commands:
         from wattledger.app._system import check_ledger  # noqa: PLC0415 - as the module says
 
         return check_ledger(system)
+
+    def what_if(self, data: Path, database: str | None, asked: WhatIf) -> Comparison:
+        """Compare tariffs over the customers of a database."""
+        from wattledger.app._system import compare_tariffs  # noqa: PLC0415 - as the module says
+
+        return compare_tariffs(SystemOptions(data=data, database=database), asked)
 
     def openapi(self) -> str:
         """The OpenAPI document as JSON."""

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from wattledger import api, billing, control, ledger, notices, prepay, pricing, readings, registry, web, worker
-from wattledger.cli import ServeOptions, SystemOptions
-from wattledger.kernel import Clock, Money, Problem, SystemClock
-from wattledger.store import Store
+from wattledger.cli import ServeOptions, SystemOptions, WhatIf
+from wattledger.kernel import Clock, Money, Period, Problem, SystemClock, zone_named
+from wattledger.store import Store, Transaction
 
 JOBS_NAME = "jobs"
 """By this name an interrupted workflow finds its system again."""
@@ -199,6 +199,29 @@ def check_ledger(options: SystemOptions) -> Sequence[str]:
         faults = ledger.check_book(tx)
     store.close()
     return [f"{fault.account_id}: {fault.cause}" for fault in faults]
+
+
+def compare_tariffs(options: SystemOptions, asked: WhatIf) -> pricing.Comparison:
+    """Compare tariffs over the contracts of a database; for no dates, over the last year's whole months of readings."""
+    store = open_store(options)
+    try:
+        with store.read() as tx:
+            return pricing.compare_contracts(tx, new=asked.new, old=asked.old, within=_compared(tx, asked))
+    finally:
+        store.close()
+
+
+def _compared(tx: Transaction, asked: WhatIf) -> Period:
+    latest = readings.collected(tx).last_interval_start
+    if latest is None:
+        raise pricing.NothingToCompare("the database has no readings", remedy="name one with --data or --database")
+    now = latest + timedelta(minutes=15)
+    known = registry.contracts(tx, at=now, limit=1)
+    clock = zone_named(asked.new.zone or (known[0].zone if known else "UTC"))
+    local = now.astimezone(clock)
+    last = asked.last or local.date().replace(day=1)
+    first = asked.first or last.replace(year=last.year - 1, day=1)
+    return Period(*(datetime(day.year, day.month, day.day, tzinfo=clock) for day in (first, last)))
 
 
 def openapi_document() -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 import typer
 
 import wattledger
+from wattledger.cli.whatif import Populations, add_whatif
 from wattledger.kernel import Problem
 
 _DATA_HELP = "Folder of the embedded database"
@@ -46,7 +47,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Protocol):
+class Commands(Populations, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -112,6 +113,7 @@ def make_cli(commands: Commands) -> typer.Typer:
     cli.command()(rate)
     _add_town(cli, commands)
     _add_system(cli, commands)
+    add_whatif(cli, commands)
     return cli
 
 

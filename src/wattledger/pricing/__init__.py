@@ -6,6 +6,7 @@ earlier bills left (a year's counters, ratchets, banks) to the later ones.
 
 from wattledger.pricing._counting import Kept, Outcome, counted, fits, reaches, running, settled
 from wattledger.pricing._loads import LoadExceeded, watch_loads
+from wattledger.pricing._population import compare_contracts
 from wattledger.pricing._signals import (
     EventAnnounced,
     PricesPublished,
@@ -15,16 +16,25 @@ from wattledger.pricing._signals import (
     publish_prices,
     signals,
 )
+from wattledger.pricing._whatif import Bin, Change, Comparison, Customer, NothingToCompare, Side, compare
 
 __all__ = [
+    "Bin",
+    "Change",
+    "Comparison",
+    "Customer",
     "EventAnnounced",
     "Kept",
     "LoadExceeded",
+    "NothingToCompare",
     "Outcome",
     "PricesPublished",
+    "Side",
     "SignalRefused",
     "announce_event",
     "call_off_event",
+    "compare",
+    "compare_contracts",
     "counted",
     "fits",
     "publish_prices",

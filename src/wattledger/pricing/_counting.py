@@ -7,7 +7,7 @@ is asked for. A tariff without memory asks for nothing, and what goes on from a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -252,13 +252,15 @@ def _readings(stored: Mapping[tuple[str, str], IntervalSeries], segment: Segment
     }
 
 
-def stored_readings(tx: Transaction, segments: Sequence[Segment]) -> dict[tuple[str, str], IntervalSeries]:
-    """What is stored of the time of these segments, by channel and service point."""
+def stored_readings(
+    tx: Transaction, segments: Sequence[Segment], *, channels: Collection[str] | None = None
+) -> dict[tuple[str, str], IntervalSeries]:
+    """What is stored of the time of these segments, by channel and service point; all channels that they price."""
     found: dict[tuple[str, str], IntervalSeries] = {}
     if segments:
         span = Period(min(s.period.start for s in segments), max(s.period.end for s in segments))
         points = {s.service_point_id for s in segments}
-        for channel in sorted({channel for s in segments for channel in s.tariff.channels}):
+        for channel in sorted(channels or {channel for s in segments for channel in s.tariff.channels}):
             series = readings.series_of_points(tx, service_point_ids=points, period=span, channel=channel)
             found.update(((channel, point), one) for point, one in series.items())
     return found
