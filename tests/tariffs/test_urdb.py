@@ -178,9 +178,38 @@ def test_months_become_seasons_and_labels_become_names() -> None:
     assert tariff.document["seasons"] == {"sep-may": "09-01 to 05-31", "jun-aug": "06-01 to 08-31"}
 
 
-def test_periods_with_the_same_label_stay_apart() -> None:
-    tariff = import_urdb({**TWO_PERIODS, "energytoulabels": ["Energy", "Energy"]})
-    assert set(tariff.period_names) == {"Energy (period-0)", "Energy (period-1)"}
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["Energy", "Energy"], {"Energy (period-0)", "Energy (period-1)"}),
+        (["period-1"], {"period-1 (period-0)", "period-1 (period-1)"}),
+        (["jul", "jan-mar, dec"], {"jul (period-0)", "jan-mar, dec (period-1)"}),  # so that no season is meant
+        ([None, " "], {"period-0", "period-1"}),
+        ("Peak", {"period-0", "period-1"}),
+    ],
+)
+def test_labels_that_could_be_mistaken_stay_apart(labels: Any, names: set[str]) -> None:  # noqa: ANN401
+    assert set(import_urdb({**TWO_PERIODS, "energytoulabels": labels}).period_names) == names
+
+
+@pytest.mark.parametrize(
+    ("unit", "end"), [("kWh", 1e6), ("kWh", 99999), ("kWh daily", 100_000), ("kWh/kW", 745), ("kWh/kW daily", 25)]
+)
+def test_a_last_limit_that_no_month_can_reach_is_none(unit: str, end: float) -> None:
+    rate = [{"rate": 0.1, "max": 11, "unit": unit}, {"rate": 0.2, "unit": unit}]
+    ending = [rate[0], {**rate[1], "max": end}]
+    assert import_urdb(tiers_of(*ending)).hash == import_urdb(tiers_of(*rate)).hash
+    with pytest.raises(TariffRefused, match=r"has no price at energyratestructure\[0\]\[1\]\.max"):
+        import_urdb(tiers_of(rate[0], {**rate[1], "max": end - 2}))
+
+
+def test_seasons_without_tiers_join_the_first_that_has_them() -> None:
+    structure = [[{"rate": 0.1}], *steps("kWh", 100), *steps("kWh daily", 5)]
+    schedule = [[(0, 0, 1, 1, 1, 1, 3, 3, 3, 3, 0, 0)[month]] * 24 for month in range(12)]
+    charges = import_urdb(priced(structure, schedule, schedule)).document["charges"]
+    assert [charge["name"] for charge in charges] == ["energy, tiers in kWh", "energy, tiers in kWh daily"]
+    assert charges[0]["price"] == {"period-0": ["0.1"], "period-1": ["0.1", "0.24"], "period-3": ["0"]}
+    assert charges[1]["price"] == {"period-0": ["0"], "period-1": ["0"], "period-3": ["0.1", "0.24"]}
 
 
 @pytest.mark.parametrize(
@@ -240,6 +269,7 @@ def test_fuel_adjustments_are_part_of_the_price() -> None:
     [
         ({"lookbackPercent": 0.8, "lookbackRange": 11}, {"percent": "80", "months": "11"}),
         ({"lookbackPercent": 80, "lookbackRange": 5.0, "lookbackMonths": [0] * 12}, {"percent": "80", "months": "5"}),
+        ({"lookbackPercent": 1, "lookbackRange": 1}, {"percent": "100", "months": "1"}),
         (
             {"lookbackpercent": 0.5, "lookbackmonths": [month in {5, 6} for month in range(12)]},
             {"percent": "50", "months": "11", "of": ["jun", "jul"]},
@@ -511,6 +541,11 @@ def test_what_was_decided_or_left_aside_is_told() -> None:
             {**TIERED, "energyratestructure": [TIERED["energyratestructure"][0], DAILY]},
             "tiers in kWh and kWh daily cannot be counted together at energyratestructure",
         ),
+        (
+            tiers_of({"rate": "1" * 20}),
+            "a price is expected, not '11111111111111111111' at energyratestructure[0][0].rate",
+        ),
+        (tiers_of({"rate": 1e-45}), "a price is expected, not '1e-45'"),
         (tiers_of({"rate": 1, "unit": "therms"}), "one of kWh, kWh/kW, kWh daily, kWh/kW daily is expected"),
         (
             {**TIERED, "energyratestructure": [HOURS_USE, DEARER], "dgrules": "Net Billing Hourly"},

@@ -397,8 +397,8 @@ class _Urdb:
             cut = {"proration": "days"} if time["per"] == "year" else {}  # in twelfths, month by month
             charges.append({"name": "minimum", "kind": "minimum", **time, **cut})
         if of_year is not None:
-            charge = {"name": "annual minimum", "kind": "minimum", "price": plain_number(of_year[0]), "per": "year"}
-            charges.append({**charge, "proration": "none"})
+            least = plain_number(of_year[0])
+            charges.append({"name": "annual minimum", "kind": "minimum", "price": least, "per": "year"})
         for charge in charges:
             if charge["price"].startswith("-"):
                 self._refuse("mincharge", "a minimum below zero cannot be honoured")
