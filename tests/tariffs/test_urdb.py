@@ -341,6 +341,13 @@ def test_sam_fills_tiers_in_the_order_of_time_where_it_settles_intervals(rules: 
     assert import_urdb({**TIERED, "dgrules": rules}, tiers="per-period") == import_urdb(TIERED, tiers="per-period")
 
 
+def test_one_price_a_tier_is_the_same_in_the_order_of_time() -> None:
+    document = tiers_of(*HOURS_USE)
+    assert import_urdb(document, tiers="chronological") == import_urdb(document)
+    with pytest.raises(TariffRefused, match="the month's peak is known at its end at energyratestructure"):
+        import_urdb(priced([HOURS_USE, DEARER]), tiers="chronological")
+
+
 SUMMER = [[2] * 16 + [3] * 5 + [2] * 3 if 5 <= month <= 8 else [0] * 16 + [1] * 5 + [0] * 3 for month in range(12)]
 SUMMER_WEEKEND = [[2] * 24 if 5 <= month <= 8 else [0] * 24 for month in range(12)]
 ONE_PRICE = tiers_of({"rate": 0.1})
