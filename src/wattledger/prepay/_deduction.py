@@ -15,7 +15,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from wattledger import ledger, pricing, registry
-from wattledger.kernel import Money, Period, Problem, epoch, from_epoch
+from wattledger.kernel import IntervalSeries, Money, Period, Problem, epoch, from_epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._wallets import (
     crossing,
@@ -219,6 +219,7 @@ class _Book:
         for row in self.rows.values():
             self._of_contract[row.contract_id].append(row)
         self._states = {segment.key: self._state(segment) for segment in segments}
+        self._fresh = {segment.key: self._news(segment) for segment in segments}
         self.moved = {segment.key for segment in segments if self._is_moved(segment)}
 
     def _state(self, segment: Segment) -> RatingState | None:
@@ -230,7 +231,7 @@ class _Book:
         return state if pricing.fits(segment=segment, state=state) else None
 
     def _is_moved(self, segment: Segment) -> bool:
-        if segment.key in self._anew or self._news(segment):
+        if segment.key in self._anew or self._fresh[segment.key]:
             return True
         row = self.rows.get(segment.key)
         return (row is not None and self._states[segment.key] is None) or any(
@@ -240,13 +241,14 @@ class _Book:
             for other in self._of_contract[segment.contract_id]
         )
 
-    def _news(self, segment: Segment) -> list[Change]:
-        """The changes within the segment on channels that its tariff prices."""
-        return [
-            change
-            for change in self._changes.get(segment.service_point_id, ())
-            if change.channel in segment.tariff.channels and len(change.series.within(segment.period))
-        ]
+    def _news(self, segment: Segment) -> dict[str, tuple[IntervalSeries, bool]]:
+        """What came within the segment on channels that its tariff prices, and whether it corrects what was known."""
+        found: dict[str, tuple[IntervalSeries, bool]] = {}
+        for change in self._changes.get(segment.service_point_id, ()):
+            series = change.series.within(segment.period)
+            if change.channel in segment.tariff.channels and len(series):
+                found[change.channel] = series, change.revised or change.channel in found
+        return found
 
     def followers(self, tx: Transaction) -> list[Segment]:
         """The later segments in wallets whose memory reaches to one that moved."""
@@ -278,9 +280,10 @@ class _Book:
             state = self._states.get(segment.key)
             if state is None or segment.key in self._anew or segment.key in stale:
                 continue
-            news = self._news(segment)
-            fresh = {change.channel: change.series.within(segment.period) for change in news}
-            found[segment.key] = Kept(state, None if any(change.revised for change in news) else fresh)
+            news = self._fresh.get(segment.key, {})
+            corrected = any(revised for _, revised in news.values())
+            fresh = {channel: series for channel, (series, _) in news.items()}
+            found[segment.key] = Kept(state, None if corrected else fresh)
         return found
 
 

@@ -249,6 +249,12 @@ def tariff_with_hash(tx: Transaction, *, tariff_hash: str) -> Tariff:
     return _parsed(row.hash, row.document)
 
 
+def published_tariffs(tx: Transaction) -> list[Tariff]:
+    """Every version of every tariff."""
+    version = t.tariff_version.c
+    return [_parsed(row.hash, row.document) for row in tx.rows(sa.select(version.hash, version.document))]
+
+
 def contract(tx: Transaction, *, contract_id: str, at: datetime) -> Contract:
     """One contract with its terms at ``at``; raises :class:`ContractNotFound`."""
     row = tx.execute(_contracts_at(at).where(t.contract.c.id == contract_id)).one_or_none()
