@@ -1,5 +1,6 @@
 """Price as data: the tariff language, its calendar, and rating readings into charge lines. Pure."""
 
+from wattledger.tariffs._bulk import RatedBlock, rate_many
 from wattledger.tariffs._columns import ColumnsDoNotFit, series_of
 from wattledger.tariffs._counting import (
     ChannelWithoutPrice,
@@ -51,6 +52,7 @@ __all__ = [
     "Part",
     "PricePoint",
     "PriceSpan",
+    "RatedBlock",
     "Rating",
     "RatingState",
     "Readings",
@@ -76,6 +78,7 @@ __all__ = [
     "price_at",
     "prices_between",
     "rate",
+    "rate_many",
     "readings_hash",
     "series_of",
     "settle",

@@ -109,7 +109,7 @@ class Settlement:
         self.reached = reckoned_until(state, until)
         self.items: list[Item] = []
         self.lines: list[ChargeLine] = []
-        self.amounts: list[Fraction] = []  # of each line, in the currency
+        self._amounts: list[Fraction | int] = []  # of each line: micro-units, or exact in the currency
         self.covered: dict[str, int] = {}  # micro-units that minimums for a year cover
         self.peaks: dict[str, int] = {}  # by key and month, for ratchets to come
         self.net: Netted = netted(tariff, self.plan, state)
@@ -131,23 +131,35 @@ class Settlement:
             total = sum(self.amounts, start=Fraction(0))
             self._add(self._lump("rounding", "rounding", to_places(total, rounding.bill) - total, "rounding.bill"))
 
+    @property
+    def amounts(self) -> list[Fraction]:
+        """The amount of each line, in the currency."""
+        size = 1 if self.exact else 10**Money.PLACES
+        return [Fraction(amount, size) for amount in self._amounts]
+
     def _add(self, item: Item, places: Places | None = None) -> None:
-        amount = item.amount
-        if amount is None:
-            amount = Fraction(item.numerator * item.price.numerator, item.denominator * item.price.denominator)
-        if item.numerator == 0 and not amount:
+        """Write a line down, its amount rounded to ``places``."""
+        if item.numerator == 0 and not item.amount:
             return
-        if places is not None and not self.exact:
-            size = 10**places.places
-            amount = Fraction(rounded(amount.numerator * size, amount.denominator, places.mode), size)
+        if item.amount is None:
+            numerator, denominator = item.numerator * item.price.numerator, item.denominator * item.price.denominator
+        else:
+            numerator, denominator = item.amount.numerator, item.amount.denominator
+        amount: Money | Decimal
+        if self.exact:
+            self._amounts.append(Fraction(numerator, denominator))
+            amount = as_decimal(numerator, denominator)
+        else:
+            to = _MICRO if places is None else places
+            micro = rounded(numerator * 10**to.places, denominator, to.mode) * 10 ** (Money.PLACES - to.places)
+            self._amounts.append(micro)
+            amount = Money(micro, self.tariff.currency)
         averaged = item.amount is not None and item.unit == "kWh"
         price = item.price.price
-        quantity = as_decimal(item.numerator, item.denominator)
         if averaged:
-            mean = to_places(item.amount / Fraction(item.numerator, item.denominator), _SIX)  # type: ignore[operator]
+            mean = to_places(Fraction(numerator, denominator) / Fraction(item.numerator, item.denominator), _SIX)
             price = as_decimal(mean.numerator, mean.denominator)
         self.items.append(item)
-        self.amounts.append(amount)
         self.lines.append(
             ChargeLine(
                 charge=item.charge,
@@ -155,21 +167,15 @@ class Settlement:
                 period=item.period,
                 season=item.season,
                 tier=item.tier,
-                quantity=quantity,
+                quantity=as_decimal(item.numerator, item.denominator),
                 unit=item.unit,
                 price=price,
-                amount=self._shown(amount),
+                amount=amount,
                 clause=item.clause,
                 at=item.at,
                 averaged=averaged,
             )
         )
-
-    def _shown(self, amount: Fraction) -> Money | Decimal:
-        if self.exact:
-            return as_decimal(amount.numerator, amount.denominator)
-        micro = amount * 10**Money.PLACES
-        return Money(micro.numerator, self.tariff.currency)
 
     def rating(self) -> Rating | ExactRating:
         """The lines, their sum, and what the readings lacked."""
@@ -661,6 +667,7 @@ class Settlement:
 
 
 _SIX = Places(places=6, mode="half_even")
+_MICRO = Places(places=Money.PLACES, mode="half_even")
 _MONTHS_KEPT = 37
 
 
