@@ -347,6 +347,19 @@ def test_every_batch_of_a_large_block_is_rated(tariff_of: Callable[..., Tariff],
     assert found.vectorised
 
 
+def test_what_must_be_copied_is_rated_piece_by_piece(tariff_of: Callable[..., Tariff], engine: Engine) -> None:
+    block = np.arange(8_000 * 744, dtype=np.int32).reshape(8_000, 744) % 700
+    missing = block % 7 == 3
+    used = np.where(missing, 0, block).sum(axis=1, dtype=np.int64)
+    assert block.size > 2**22
+    found = rate_many(tariff=tariff_of(), block=block, start=JUNE.start, seconds=3600, missing=missing, engine=engine)
+    assert found.totals.tolist() == [rounded_one(wh * 10**2, 10**4, "half_up") * 10**4 for wh in used.tolist()]
+    assert found.missing.tolist() == missing.sum(axis=1).tolist()
+    block[7_003, 5], missing[7_003, 5] = -1, False
+    with pytest.raises(NegativeEnergy, match=r"^row 7003: "):
+        rate_many(tariff=tariff_of(), block=block, start=JUNE.start, seconds=3600, missing=missing, engine=engine)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_any_whole_numbers_in_any_order_do(

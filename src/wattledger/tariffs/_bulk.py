@@ -35,8 +35,8 @@ from wattledger.tariffs._signals import NO_SIGNALS, Fact, Facts, Signals, facts_
 
 Engine = Literal["auto", "numpy", "numba"]
 
-_ROWS = 8192
-"""Customers settled at a time: their columns stay in the cache, and one giant slows no more than these."""
+_ROWS = 16_384
+"""Customers settled at a time: enough to make little of what is done once for all, and one giant slows no more."""
 
 _WORTH_COMPILING = 2**28
 """Values from which on ``auto`` takes Numba: below, loading what was compiled takes longer than it saves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,9 +144,35 @@ def _windows(plan: Plan, demand: DemandPlan, starts: Ints) -> Windows:
 
 def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np.bool_] | None) -> Batch:
     """Rows of a block counted; ``BlockTooLarge`` is raised where 64 bits may not hold a sum."""
-    rows = _prepared(block[:, layout.columns])
-    if missing is not None:
-        rows = np.where(missing[:, layout.columns], rows.dtype.type(0), rows)
+    rows = block[:, layout.columns]
+    absent = None if missing is None else missing[:, layout.columns]
+    if absent is None and rows.dtype in _AS_IT_IS and rows.flags.c_contiguous:
+        return _counted(layout, kernels, rows)
+    step = max(1, _COPIED // rows.shape[1])
+    parts = []
+    for low in range(0, len(rows), step):
+        piece = np.ascontiguousarray(rows[low : low + step], dtype=_kernel_type(rows.dtype))
+        if absent is not None:
+            piece = np.where(absent[low : low + step], piece.dtype.type(0), piece)
+        part = _counted(layout, kernels, piece)
+        if len(part.negative):
+            return part._replace(negative=part.negative + low)
+        parts.append(part)
+    maxima = tuple(np.concatenate(one) for one in zip(*(part.maxima for part in parts), strict=True))
+    return Batch(np.concatenate([part.sums for part in parts]), maxima, parts[-1].negative)
+
+
+_AS_IT_IS = (np.dtype(np.int32), np.dtype(np.int64))
+_COPIED = 2**22
+"""Values copied at a time, where they cannot be read as they are."""
+
+
+def _kernel_type(given: np.dtype[Any]) -> np.dtype[Any]:
+    """32 bits with a sign, where these hold all there may be, else 64."""
+    return _AS_IT_IS[0] if np.can_cast(given, np.int32) else _AS_IT_IS[1]
+
+
+def _counted(layout: Layout, kernels: Kernels, rows: Block) -> Batch:
     sums, groups = kernels.counted(rows, layout.runs)
     negative = np.flatnonzero((groups < 0).any(axis=1))
     if len(negative):
@@ -162,12 +188,6 @@ def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np
         else:
             maxima.append(_over_groups(groups, over or ()))
     return Batch(sums, tuple(maxima), negative)
-
-
-def _prepared(block: Block) -> Block:
-    """Whole numbers as the kernels take them: 32 or 64 bits with a sign, row after row."""
-    narrow = block.dtype.itemsize < np.dtype(np.int32).itemsize or block.dtype == np.int32
-    return np.ascontiguousarray(block, dtype=np.int32 if narrow else np.int64)
 
 
 def _over_groups(groups: Ints, over: Sequence[tuple[int, ...]]) -> Ints:
