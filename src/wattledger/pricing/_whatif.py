@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from statistics import median_low
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from wattledger.pricing._counting import WAITS
 from wattledger.tariffs import NO_HISTORY, NO_SIGNALS, Signals, Tariff
 
 _IMPORT = "import"
-_RATE_MANY: Any = getattr(tariffs, "rate_many", None)
 _TOGETHER = 2
 """From how many customers of one month on they are priced at once."""
 
@@ -262,6 +261,7 @@ class _Prices:
 
     def __init__(self, tariff: Tariff, signals: Signals, within: Period | None) -> None:
         self.tariff, self.signals, self.within = tariff, signals, within
+        self._remembering: dict[tuple[object, ...], bool] = {}
 
     def of(self, population: Sequence[Customer]) -> list[list[_Amount] | str]:
         """For each customer the amount of each bill, or why there is none."""
@@ -292,13 +292,16 @@ class _Prices:
 
     def _remembers(self, customer: Customer) -> bool:
         """Whether a bill depends on those before it."""
-        if not customer.bills:
-            return False
+        key = (customer.zone, *customer.bills)
+        if key not in self._remembering:
+            self._remembering[key] = bool(customer.bills) and self._looks_back(customer)
+        return self._remembering[key]
+
+    def _looks_back(self, customer: Customer) -> bool:
         clock = _clock(self.tariff, customer)
-        month = next(local_months(customer.bills[-1], zone=clock))
-        back = tariffs.looks_back_to(tariff=self.tariff, zone=clock, start=month.start)
-        split = len({_month(bill, clock) for bill in customer.bills}) < len(customer.bills)
-        return split or back is None or back < month.start
+        months = [next(local_months(bill, zone=clock)) for bill in customer.bills]
+        back = tariffs.looks_back_to(tariff=self.tariff, zone=clock, start=months[-1].start)
+        return len(set(months)) < len(months) or back is None or back < months[-1].start
 
     def _counts_import_only(self, customer: Customer) -> bool:
         return all(channel == _IMPORT or channel not in customer.series for channel in self.tariff.channels)
@@ -311,7 +314,7 @@ class _Prices:
     def _group_amounts(
         self, population: Sequence[Customer], members: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[int, int, _Amount | str]]:
-        if _RATE_MANY is not None and len(members) >= _TOGETHER:
+        if len(members) >= _TOGETHER:
             try:
                 yield from self._at_once(population, members)
             except _UNPRICED:
@@ -339,12 +342,15 @@ class _Prices:
         for row, (number, _) in enumerate(members):
             part = population[number].series.get(_IMPORT, _NOTHING).within(bill)
             known = part.qualities != Quality.MISSING
+            if len(part) == count and int(part.starts[0]) == start and bool(known.all()):
+                block[row], missing[row] = part.values, False
+                continue
             places = (part.starts[known] - start) // one.seconds
             if bool(((part.starts - start) % one.seconds).any()):
                 return [(number, at, self._alone(population[number], at)) for number, at in members]
             block[row, places] = part.values[known]
             missing[row, places] = False
-        rated = _RATE_MANY(
+        rated = tariffs.rate_many(
             tariff=self.tariff,
             block=block,
             start=bill.start,
@@ -403,7 +409,3 @@ def _clock(tariff: Tariff, customer: Customer) -> tzinfo:
     if zone is None:
         raise tariffs.TariffWithoutZone(f"tariff {tariff.id} names no time zone, and nobody told one for {customer.id}")
     return zone_named(zone) if isinstance(zone, str) else zone
-
-
-def _month(bill: Period, clock: tzinfo) -> Period:
-    return next(local_months(bill, zone=clock))
