@@ -231,7 +231,7 @@ def _cents(money: Money) -> str:
 
 
 def _signed(micro: int) -> str:
-    return f"{Decimal(micro).scaleb(-Money.PLACES):+,.2f}"
+    return f"{Decimal(micro).scaleb(-Money.PLACES):{'+' if micro else ''},.2f}"
 
 
 def _percent(part: int, whole: int) -> str | None:
@@ -264,7 +264,7 @@ def as_text(found: Comparison, *, new: str, old: str) -> list[str]:
     if found.unpriced:
         lines += ["", f"{len(found.unpriced):,} customers have no price under one of the two, and are left out:"]
         lines += [f"  {customer}: {why}" for customer, why in found.unpriced[:_TOP]]
-    return lines
+    return [line.rstrip() for line in lines]
 
 
 def _side(name: str, side: Side) -> str:
@@ -288,7 +288,7 @@ def _histogram(found: Comparison) -> list[str]:
         bar = "#" * -(-one.customers * _BAR // tallest)
         low = "" if one.low is None else _signed(one.low)
         high = "" if one.high is None else _signed(one.high)
-        lines.append(f"  {low:>14} .. {high:>14} {one.customers:>8,} {bar}".rstrip())
+        lines.append(f"  {low:>14} .. {high:>14} {one.customers:>8,} {bar}")
     return lines
 
 
