@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wattledger import billing, control, ledger, prepay, pricing, readings, registry, tariffs
 from wattledger.kernel import IntervalSeries, Money, Period, local_months, zone_named
-from wattledger.store import dispatch_outbox, recent_facts
+from wattledger.store import dispatch_outbox, metadata, recent_facts
 from wattledger.worker import WalletDeductions
 from wattledger.worker._reactions import reactions
 
@@ -173,6 +173,29 @@ def test_a_version_that_changes_in_mid_month_goes_on_counting(home: Grid) -> Non
     assert march.total == deducted[0]
     assert april.total == deducted[1] + deducted[2]
     assert [part.tariff_version for part in april.parts] == ["1", "2"]
+
+
+def test_steps_go_on_when_who_paid_after_pays_before(grid: Grid) -> None:
+    grid.publish(steps())
+    grid.homes(1, mode="postpay", tariff="steps")
+    term = metadata.tables["contract_term"]
+    with grid.store.write() as tx:
+        tx.execute(term.update().values(valid_to=APRIL))
+        row = {"contract_id": "h0", "valid_from": APRIL, "mode": "prepay", "tariff_id": "steps"}
+        tx.execute(term.insert().values(**row))
+    grid.deliver("a", {"h0": whole_days([12])})
+    with grid.store.read() as tx:
+        prepaid = registry.segments(tx, contract_ids=["h0"], period=SPRING)[1:]
+
+    def deducted() -> list[Money]:
+        with grid.store.write() as tx:
+            return [prepay.close_month(tx, segments=[s], now=grid.clock.now())["h0"] for s in prepaid]
+
+    before = deducted()
+    assert before == expected(grid, "h0")[1:]
+    grid.deliver("b", {"h0": intervals([1500] * 40, start=MARCH)})  # of a month that the wallet never saw
+    assert deducted() == expected(grid, "h0")[1:]
+    assert before != deducted()
 
 
 def test_a_month_of_steps_does_not_begin_anew_with_a_version(grid: Grid, tou_tariff: dict[str, Any]) -> None:
