@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, zone_named
-from wattledger.tariffs import ChargeLine, Fact, NegativeEnergy, Rating, Tariff, parse_tariff, rate
+from wattledger.tariffs import (
+    NO_SIGNALS,
+    ChargeLine,
+    Fact,
+    IndexPriceMissing,
+    IndexPrices,
+    NegativeEnergy,
+    Rating,
+    Signals,
+    Tariff,
+    parse_tariff,
+    rate,
+)
 from wattledger.tariffs import _bulk_numba as numba_kernels
 from wattledger.tariffs._bulk import BlockDoesNotFit, Engine, EngineNotInstalled, RatedBlock, rate_many
 from wattledger.tariffs._bulk_exact import Column, rounded
@@ -46,6 +58,7 @@ class Population(NamedTuple):
     decimals: int
     missing: NDArray[np.bool_] | None
     period: Period
+    signals: Signals = NO_SIGNALS
 
     def __repr__(self) -> str:  # a failing example should be read
         shape = (self.block.shape, self.block.dtype, self.seconds, self.decimals, self.missing is not None)
@@ -59,7 +72,7 @@ class Population(NamedTuple):
         known = np.ones(len(starts), dtype=np.bool_) if self.missing is None else ~self.missing[row]
         qualities = np.where(known, Quality.ACTUAL, Quality.MISSING).astype(np.uint8)
         series = IntervalSeries(starts, self.block[row].astype(np.int64), qualities, self.seconds, self.decimals)
-        return rate(tariff=self.tariff, series=series, period=self.period, facts=FACTS)
+        return rate(tariff=self.tariff, series=series, period=self.period, facts=FACTS, signals=self.signals)
 
     def check(self, engine: Engine) -> RatedBlock:
         found = self.at_once(engine)
@@ -135,6 +148,17 @@ def demand(draw: st.DrawFn, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @st.composite
+def watched_charges(draw: st.DrawFn) -> list[dict[str, Any]]:
+    charges: list[dict[str, Any]] = []
+    if draw(st.booleans()):
+        index = {"series": "spot", "scale": "1.05", "adder": "0.13", "cap": "0.9", "missing": "last"}
+        charges.append({"name": "market", "kind": "energy", "index": index})
+    if draw(st.booleans()):
+        charges.append({"name": "watch", "kind": "load", "over": "1.2", "window": 60, "action": "notice"})
+    return charges
+
+
+@st.composite
 def other_charges(draw: st.DrawFn, energy_charge: dict[str, Any]) -> list[dict[str, Any]]:
     per = draw(st.sampled_from(["day", "month", "bill", "quarter", "year"]))
     fixed: dict[str, Any] = {"name": "fixed", "kind": "fixed", "price": draw(money), "per": per}
@@ -144,7 +168,7 @@ def other_charges(draw: st.DrawFn, energy_charge: dict[str, Any]) -> list[dict[s
         fixed["times"] = "contracted_kw"
     if draw(st.booleans()):
         fixed["when"] = {"usage": {"over": draw(st.sampled_from(["0", "100"])), "up_to": "700"}}
-    charges = [fixed]
+    charges = [fixed, *draw(watched_charges())]
     if draw(st.booleans()):
         energy_charge["when"] = {"facts": {"persons": {"over": "2"}}, "usage": {"over": "20", "proration": "days"}}
     if draw(st.booleans()):
@@ -170,7 +194,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(by_period)
     document["periods"] = {"a": {"times": draw(st.sampled_from(["16:00-21:00", "22:30-06:00", "07:10-09:20"]))}}
     if len(names) > 2:
-        document["periods"]["c"] = {"times": "10:00-15:00"}
+        document["events"] = ["critical"]
+        document["periods"]["c"] = {"events": "critical", "times": "10:00-18:30"}
     document["periods"]["b"] = "otherwise"
     charges = [draw(energy(names))]
     charges += [{**draw(demand(names)), "name": f"demand {n}"} for n in range(draw(st.integers(0, 2)))]
@@ -200,7 +225,15 @@ def populations(draw: st.DrawFn) -> Population:
     dtype = draw(st.sampled_from([np.int32, np.int64, np.uint32]))
     block = random.integers(0, most, (4, intervals), endpoint=True).astype(dtype)
     missing = random.random(block.shape) < 0.05 if draw(st.booleans()) else None
-    return Population(tariff, block, first, seconds, draw(st.sampled_from([3, 3, 0, 9])), missing, period)
+    hours = [first + timedelta(hours=hour) for hour in range(-1, 900)]
+    spot = [
+        (at, Decimal(int(price)).scaleb(-3)) for at, price in zip(hours, random.integers(-200, 700, 901), strict=True)
+    ]
+    day = period.start + timedelta(days=draw(st.integers(0, 20)), hours=3)
+    events = {"critical": (Period(day, day + timedelta(hours=draw(st.integers(1, 30)))),)}
+    signals = Signals(events=events, prices={"spot": IndexPrices.of(spot, seconds=3600)})
+    decimals = draw(st.sampled_from([3, 3, 0, 9]))
+    return Population(tariff, block, first, seconds, decimals, missing, period, signals)
 
 
 same_engine = [HealthCheck.function_scoped_fixture]  # one engine for all examples
@@ -305,6 +338,27 @@ def test_energy_given_back_is_rated_one_by_one(tariff_of: Callable[..., Tariff],
     tariff = tariff_of(charges=[energy, {"name": "feed-in", "kind": "export", "price": "0.05"}])
     assert june(tariff, hourly()).check(engine).vectorised
     assert not june(tariff, hourly() - 500).check(engine).vectorised
+
+
+def test_a_published_price_may_be_missing_where_no_reading_is(tariff_of: Callable[..., Tariff], engine: Engine) -> None:
+    tariff = tariff_of(charges=[{"name": "market", "kind": "energy", "index": {"series": "spot"}}])
+    prices = IndexPrices.of([(JUNE.start, "0.2"), (JUNE.start + timedelta(hours=2), "0.3")], seconds=3600)
+    signals = Signals(prices={"spot": prices})
+    missing = np.ones((3, 720), dtype=np.bool_)
+    missing[:, [0, 2]] = False
+    found = june(tariff, hourly(), missing=missing, signals=signals).check(engine)
+    assert "no price of spot" in (found.one_by_one or "")
+    missing[2, 1] = False
+    with pytest.raises(IndexPriceMissing):
+        june(tariff, hourly(), missing=missing, signals=signals).at_once(engine)
+
+
+def test_published_prices_of_many_digits_are_exact(tariff_of: Callable[..., Tariff], engine: Engine) -> None:
+    tariff = tariff_of(charges=[{"name": "market", "kind": "energy", "index": {"series": "spot", "missing": "last"}}])
+    prices = IndexPrices.of([(JUNE.start, "12.345678901"), (JUNE.start + timedelta(hours=2), "1")])
+    assert june(tariff, hourly(), signals=Signals(prices={"spot": prices})).check(engine).vectorised
+    found = june(tariff, hourly(most=2**30), signals=Signals(prices={"spot": prices})).check(engine)
+    assert "64 bits" in (found.one_by_one or "")
 
 
 def test_sums_beyond_64_bits_are_rated_one_by_one(tariff_of: Callable[..., Tariff], engine: Engine) -> None:

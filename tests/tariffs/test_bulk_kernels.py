@@ -131,3 +131,21 @@ def test_windows_are_summed_and_the_greatest_found(
         sums = [sum(values[a:b]) for a, b in pairwise(cut)]
         expected = [max((s for s, of in zip(sums, member, strict=True) if of == one), default=0) for one in range(3)]
         assert found[row].tolist() == expected
+
+
+@many
+@given(block=blocks(), data=st.data(), most=st.sampled_from([1, 900, 10**4]))
+def test_values_are_weighed_by_group(engine: Kernels, block: NDArray[Any], data: st.DataObject, most: int) -> None:
+    size = block.shape[1]
+    weights = np.array(data.draw(st.lists(st.integers(-most, most), min_size=size, max_size=size)), dtype=np.int64)
+    member = np.array(data.draw(st.lists(st.integers(-1, 1), min_size=size, max_size=size)), dtype=np.int64)
+    found = engine.weighed(block, weights, member, 2, int(block.max()))
+    for row, values in enumerate(block.tolist()):
+        parts = list(zip(values, weights.tolist(), member.tolist(), strict=True))
+        assert found[row].tolist() == [sum(v * w for v, w, of in parts if of == one) for one in range(2)]
+
+
+def test_weights_that_may_not_fit_are_refused(engine: Kernels) -> None:
+    block = np.full((1, 4), 2**31 - 1, dtype=np.int32)
+    with pytest.raises(BlockTooLarge):
+        engine.weighed(block, np.array([2**31, -(2**31), 2**30, 2**30]), np.zeros(4, dtype=np.int64), 1, 2**31)

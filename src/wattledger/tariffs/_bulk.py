@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from math import lcm
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,14 @@ from wattledger.tariffs import _bulk_numba, _bulk_numpy
 from wattledger.tariffs._bulk_counting import Layout, NoVectorForm, batch_of, check_has_vector_form, layout_of
 from wattledger.tariffs._bulk_exact import Column, Whole, narrowed
 from wattledger.tariffs._bulk_numpy import Block, BlockTooLarge, Ints, Kernels
-from wattledger.tariffs._bulk_settling import BatchSettlement, Heading, Line
+from wattledger.tariffs._bulk_settling import BatchSettlement, Line
 from wattledger.tariffs._counting import NegativeEnergy
-from wattledger.tariffs._exact import as_ratio
+from wattledger.tariffs._exact import as_decimal
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._lines import ChargeLine, LineKind, Rating
-from wattledger.tariffs._model import EXPORT
+from wattledger.tariffs._model import EXPORT, Places
 from wattledger.tariffs._plan import DECIMALS, plan_of
+from wattledger.tariffs._proration import to_places
 from wattledger.tariffs._rating import rate
 from wattledger.tariffs._segments import clock_zone
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, Facts, Signals, facts_kept
@@ -37,6 +39,9 @@ Engine = Literal["auto", "numpy", "numba"]
 
 _ROWS = 16_384
 """Customers settled at a time: enough to make little of what is done once for all, and one giant slows no more."""
+
+_MEAN = Places(places=6, mode="half_even")
+"""How the mean of published prices is shown."""
 
 _WORTH_COMPILING = 2**28
 """Values from which on ``auto`` takes Numba: below, loading what was compiled takes longer than it saves."""
@@ -63,8 +68,8 @@ class RatedLine:
     """One line of all customers; whoever does not have it has the amount and the quantity 0.
 
     The members are those of ``ChargeLine``. ``price`` is ``None`` where it is each customer's own (a minimum, a credit,
-    a rounding, the mean of published prices): then :attr:`own_prices` has it. ``amounts`` are micro-units, int64 (or
-    Python's whole numbers where these are too small).
+    a rounding, the mean of published prices): then ``unrounded`` are the amounts before they are rounded. ``amounts``
+    are micro-units, int64 (or Python's whole numbers where these are too small).
     """
 
     charge: str
@@ -76,16 +81,15 @@ class RatedLine:
     price: Decimal | None
     clause: str
     quantities: Column
-    own_prices: Column | None
+    unrounded: Column | None
     amounts: Whole
     averaged: bool = False
 
     def of(self, row: int, currency: str) -> ChargeLine | None:
         """The line of one customer (without ``at``); ``None`` if he has none."""
-        quantity = self.quantities.decimal(row)
-        if not quantity:
+        if not self.quantities.values[row]:
             return None
-        price = self.price if self.own_prices is None else self.own_prices.decimal(row)
+        quantity = self.quantities.decimal(row)
         return ChargeLine(
             charge=self.charge,
             kind=self.kind,
@@ -94,11 +98,18 @@ class RatedLine:
             tier=self.tier,
             quantity=quantity,
             unit=self.unit,
-            price=Decimal(0) if price is None else price,
+            price=self._price(row, quantity) if self.price is None else self.price,
             amount=Money(int(self.amounts[row]), currency),
             clause=self.clause,
             averaged=self.averaged,
         )
+
+    def _price(self, row: int, quantity: Decimal) -> Decimal:
+        amount = Decimal(0) if self.unrounded is None else self.unrounded.decimal(row)
+        if not self.averaged:
+            return amount
+        mean = to_places(Fraction(amount) / Fraction(quantity), _MEAN)
+        return as_decimal(mean.numerator, mean.denominator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -180,7 +191,9 @@ def rate_many(  # noqa: PLR0913 - as rate(), and what a block does not say of it
     plan = plan_of(tariff, clock, begin, end, (begin, end), kept, occurrences)
     try:
         check_has_vector_form(tariff, plan, seconds)
-        layout = layout_of(plan, start=first, seconds=seconds, intervals=block.shape[1], decimals=decimals)
+        layout = layout_of(
+            tariff, plan, signals, start=first, seconds=seconds, intervals=block.shape[1], decimals=decimals
+        )
         return _at_once(asked, layout, kept, kernels)
     except NoVectorForm as reason:
         return _one_by_one(asked, str(reason))
@@ -259,23 +272,11 @@ def _refuse_negative(asked: _Request, row: int) -> None:
 
 def _joined(parts: Sequence[Line]) -> RatedLine:
     heading = parts[0].heading
-    over = [part.quantity.over for part in parts]
-    quantity = Column(
-        _stacked([part.quantity.values for part in parts]),
-        parts[0].quantity.unit,
-        _stacked([one for one in over if one is not None]) if over[0] is not None else None,
-    )
-    return _line(heading, quantity, _stacked([part.amounts for part in parts]))
-
-
-def _stacked(columns: Sequence[Whole]) -> Whole:
-    return columns[0] if len(columns) == 1 else np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
-
-
-def _line(heading: Heading, quantity: Column, amounts: Whole) -> RatedLine:
-    own = None
-    if heading.price is None:  # an amount of its own: once, at that price
-        own, quantity = quantity, Column((quantity.values != 0).astype(np.int64), Fraction(1))
+    amount = _joined_columns([part.amount for part in parts])
+    quantity = _joined_columns([part.quantity for part in parts])
+    averaged = quantity is not None and amount is not None
+    if quantity is None:  # an amount of its own: once, at that price
+        quantity = Column((cast("Column", amount).values != 0).astype(np.int64), Fraction(1))
     return RatedLine(
         charge=heading.charge,
         kind=heading.kind,
@@ -286,9 +287,22 @@ def _line(heading: Heading, quantity: Column, amounts: Whole) -> RatedLine:
         price=None if heading.price is None else heading.price.price,
         clause=heading.clause,
         quantities=quantity,
-        own_prices=own,
-        amounts=narrowed(amounts),
+        unrounded=amount,
+        amounts=narrowed(_stacked([part.amounts for part in parts])),
+        averaged=averaged,
     )
+
+
+def _joined_columns(columns: Sequence[Column | None]) -> Column | None:
+    found = [column for column in columns if column is not None]
+    if not found:
+        return None
+    over = [column.over for column in found if column.over is not None]
+    return Column(_stacked([column.values for column in found]), found[0].unit, _stacked(over) if over else None)
+
+
+def _stacked(columns: Sequence[Whole]) -> Whole:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -369,8 +383,8 @@ def _gathered(key: _Key, lines: Sequence[ChargeLine | None]) -> RatedLine:
         unit=one.unit,
         price=None if own else one.price,
         clause=one.clause,
-        quantities=_decimals([Decimal(0) if line is None else line.quantity for line in lines]),
-        own_prices=_decimals([Decimal(0) if line is None else line.price for line in lines]) if own else None,
+        quantities=_column([Fraction(0 if line is None else line.quantity) for line in lines]),
+        unrounded=_column([_unrounded(line) for line in lines]) if own else None,
         amounts=_whole(
             [line.amount.micro if line is not None and isinstance(line.amount, Money) else 0 for line in lines]
         ),
@@ -378,10 +392,13 @@ def _gathered(key: _Key, lines: Sequence[ChargeLine | None]) -> RatedLine:
     )
 
 
-def _decimals(numbers: Sequence[Decimal]) -> Column:
-    ratios = [as_ratio(number) for number in numbers]
-    below = max(denominator for _, denominator in ratios)
-    return Column(_whole([numerator * (below // denominator) for numerator, denominator in ratios]), Fraction(1, below))
+def _unrounded(line: ChargeLine | None) -> Fraction:
+    return Fraction(0) if line is None else Fraction(line.quantity) * Fraction(line.price)
+
+
+def _column(numbers: Sequence[Fraction]) -> Column:
+    below = lcm(*(number.denominator for number in numbers))
+    return Column(_whole([int(number * below) for number in numbers]), Fraction(1, below))
 
 
 def _whole(numbers: Sequence[int]) -> Whole:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.tariffs._bulk_numpy import Block, Ints, Kernels, Runs
+from wattledger.tariffs._counting import INDEX_PLACES, index_price, published
 from wattledger.tariffs._demand import _first_of_block as first_of_block
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import IMPORT, DemandCharge, EnergyCharge, LoadCharge, MinimumCharge
-from wattledger.tariffs._plan import DECIMALS, DemandPlan, Plan
+from wattledger.tariffs._plan import DECIMALS, DemandPlan, EnergyPlan, Plan
+from wattledger.tariffs._signals import IndexPriceMissing, Signals
 
 _DAY = 86_400
 
@@ -28,6 +32,16 @@ class Windows(NamedTuple):
     member: Ints
 
 
+class Published(NamedTuple):
+    """Published prices: of each column in ``unit`` of the currency per kWh, and the line it adds to, -1: to none."""
+
+    charge: str
+    prices: Ints
+    line: Ints
+    lines: int
+    unit: Fraction
+
+
 class Layout(NamedTuple):
     """What each column of a block is, under one plan.
 
@@ -36,6 +50,7 @@ class Layout(NamedTuple):
     ``runs``     the unbroken stretches of one slot, ``slots`` the slot of each
     ``peaks``    by demand plan, for each maximum the groups of ``runs`` it is over; ``None`` where there are windows
     ``windows``  by demand plan; ``None`` where a window is no longer than an interval
+    ``market``   by charge with published prices
     """
 
     plan: Plan
@@ -47,6 +62,7 @@ class Layout(NamedTuple):
     slots: Ints
     peaks: tuple[tuple[tuple[int, ...], ...] | None, ...]
     windows: tuple[Windows | None, ...]
+    market: tuple[Published, ...]
 
     def power(self, demand: DemandPlan) -> int:
         """What makes a window's energy, in units of the block, the plan's units of power."""
@@ -56,11 +72,13 @@ class Layout(NamedTuple):
 class Batch(NamedTuple):
     """Some rows counted: the sum of each run, and by demand plan the greatest window of each maximum, in block units.
 
+    ``market`` is, by charge with published prices, what they come to by line: block units times the unit of the prices.
     ``negative`` are the rows with a value below zero; where there are any, nothing else was counted.
     """
 
     sums: Ints
     maxima: tuple[Ints, ...]
+    market: tuple[Ints, ...]
     negative: Ints
 
 
@@ -76,24 +94,24 @@ def _reasons(tariff: Tariff, plan: Plan, seconds: int) -> list[str]:
     if tariff.netting.bank is not None:
         found.append("netting.bank")
     for charge in tariff.charges:
-        if isinstance(charge, LoadCharge):
+        if isinstance(charge, LoadCharge) and charge.action in {"adder", "factor"}:
             found.append(f"{charge.clause}: a load watched")
-        elif isinstance(charge, EnergyCharge) and charge.index is not None:
-            found.append(f"{charge.clause}: published prices")
         elif isinstance(charge, EnergyCharge) and plan.energy[charge.name].by_demand:
             found.append(f"{charge.clause}: limits per kW of demand")
         elif isinstance(charge, MinimumCharge) and charge.per == "year" and charge.proration.rule == "none":
             found.append(f"{charge.clause}: a minimum for a year")
         elif isinstance(charge, DemandCharge) and (charge.sliding or charge.statistic != "max"):
             found.append(f"{charge.clause}: {'sliding windows' if charge.sliding else charge.statistic}")
-    for demand in plan.demand:
-        whole, part = (_DAY, seconds) if seconds >= demand.seconds else (demand.seconds, seconds)
+    for window in [demand.seconds for demand in plan.demand] + [load.charge.window * 60 for load in plan.load]:
+        whole, part = (_DAY, seconds) if seconds >= window else (window, seconds)
         if whole % part:
             found.append("intervals that do not fit the demand window")
     return found
 
 
-def layout_of(plan: Plan, *, start: int, seconds: int, intervals: int, decimals: int) -> Layout:
+def layout_of(
+    tariff: Tariff, plan: Plan, signals: Signals, *, start: int, seconds: int, intervals: int, decimals: int
+) -> Layout:
     """The columns of a block that begins at an epoch; raises :class:`NoVectorForm` when none is in the period."""
     starts = start + seconds * np.arange(intervals, dtype=np.int64)
     low, high = (int(at) for at in np.searchsorted(starts, (plan.start, plan.end)))
@@ -129,7 +147,34 @@ def layout_of(plan: Plan, *, start: int, seconds: int, intervals: int, decimals:
         slots=slot_of_run,
         peaks=tuple(peaks),
         windows=tuple(windows),
+        market=tuple(
+            _published(tariff, plan, energy, signals, starts, slots)
+            for energy in plan.energy.values()
+            if energy.market is not None
+        ),
     )
+
+
+def _published(
+    tariff: Tariff, plan: Plan, energy: EnergyPlan, signals: Signals, starts: Ints, slots: Ints
+) -> Published:
+    index = energy.charge.index
+    series = None if index is None else signals.prices.get(index.series)
+    line = np.array(energy.line_of_slot[: plan.width], dtype=np.int64)[slots]  # of energy taken
+    prices = [0] * len(starts)
+    for column in np.flatnonzero(line >= 0).tolist():
+        cell = int(slots[column]) % len(tariff.cells)
+        try:
+            value = published(tariff, energy, series, int(starts[column]))
+        except IndexPriceMissing as problem:  # whether it matters depends on whose readings are missing too
+            raise NoVectorForm(problem.detail) from problem
+        prices[column] = index_price(energy, cell, *value)
+    shared = gcd(*prices) or 1
+    if max(abs(price) for price in prices) // shared > np.iinfo(np.int64).max:
+        msg = f"{energy.charge.clause}: prices of too many digits"
+        raise NoVectorForm(msg)
+    whole = np.array([price // shared for price in prices], dtype=np.int64)
+    return Published(energy.charge.name, whole, line, len(energy.lines), Fraction(shared, 10**INDEX_PLACES))
 
 
 def _windows(plan: Plan, demand: DemandPlan, starts: Ints) -> Windows:
@@ -159,7 +204,8 @@ def batch_of(layout: Layout, kernels: Kernels, block: Block, missing: NDArray[np
             return part._replace(negative=part.negative + low)
         parts.append(part)
     maxima = tuple(np.concatenate(one) for one in zip(*(part.maxima for part in parts), strict=True))
-    return Batch(np.concatenate([part.sums for part in parts]), maxima, parts[-1].negative)
+    market = tuple(np.concatenate(one) for one in zip(*(part.market for part in parts), strict=True))
+    return Batch(np.concatenate([part.sums for part in parts]), maxima, market, parts[-1].negative)
 
 
 _AS_IT_IS = (np.dtype(np.int32), np.dtype(np.int64))
@@ -176,7 +222,7 @@ def _counted(layout: Layout, kernels: Kernels, rows: Block) -> Batch:
     sums, groups = kernels.counted(rows, layout.runs)
     negative = np.flatnonzero((groups < 0).any(axis=1))
     if len(negative):
-        return Batch(sums, (), negative)
+        return Batch(sums, (), (), negative)
     highest = int(groups.max(initial=0))
     maxima = []
     for demand, over, windows in zip(layout.plan.demand, layout.peaks, layout.windows, strict=True):
@@ -187,7 +233,8 @@ def _counted(layout: Layout, kernels: Kernels, rows: Block) -> Batch:
             maxima.append(kernels.window_peaks(rows, *windows, count, highest))
         else:
             maxima.append(_over_groups(groups, over or ()))
-    return Batch(sums, tuple(maxima), negative)
+    market = tuple(kernels.weighed(rows, one.prices, one.line, one.lines, highest) for one in layout.market)
+    return Batch(sums, tuple(maxima), market, negative)
 
 
 def _over_groups(groups: Ints, over: Sequence[tuple[int, ...]]) -> Ints:

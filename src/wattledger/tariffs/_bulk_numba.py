@@ -35,7 +35,7 @@ def kernels() -> Kernels:
 def kernels_of(compiled: Callable[[Callable[..., None]], Callable[..., None]]) -> Kernels:
     """The kernels from loops that ``compiled`` made fast, or left as they are."""
     count = {4: compiled(_count_loop(np.uint32)), 8: compiled(_count_loop(np.uint64))}
-    group, fill, window = compiled(_group_loop), compiled(_fill_loop), compiled(_window_loop)
+    group, fill, window, weigh = (compiled(loop) for loop in (_group_loop, _fill_loop, _window_loop, _weigh_loop))
 
     def counted(block: Block, runs: Runs) -> tuple[Ints, Ints]:
         sums = np.empty((len(block), len(runs.peak)), dtype=np.int64)
@@ -66,7 +66,13 @@ def kernels_of(compiled: Callable[[Callable[..., None]], Callable[..., None]]) -
             window(block, *spans, found)
         return found
 
-    return Kernels(counted, by_group, below_limits, window_peaks)
+    def weighed(block: Block, weights: Ints, member: Ints, groups: int, highest: int) -> Ints:
+        must_fit(highest, int(np.abs(weights.astype(object)).sum()))
+        found = np.zeros((len(block), groups), dtype=np.int64)
+        weigh(block, weights, member, found)
+        return found
+
+    return Kernels(counted, by_group, below_limits, window_peaks, weighed)
 
 
 def _count_loop(word: Any) -> Callable[..., None]:  # noqa: ANN401 - the type of a NumPy integer without sign
@@ -136,3 +142,10 @@ def _window_loop(block: NDArray[Any], firsts: Ints, counts: Ints, sizes: Ints, g
                         total += np.int64(part[column])
                     greatest = max(greatest, total)
             found[row, groups[span]] = max(found[row, groups[span]], greatest)
+
+
+def _weigh_loop(block: NDArray[Any], weights: Ints, member: Ints, found: Ints) -> None:
+    for row in range(block.shape[0]):
+        for column in range(block.shape[1]):
+            if member[column] >= 0:
+                found[row, member[column]] += np.int64(block[row, column]) * weights[column]

@@ -48,6 +48,7 @@ class Kernels(NamedTuple):
     by_group: Callable[[Ints, Ints, int], Ints]
     below_limits: Callable[[Ints, Ints, int, Ints], Ints]
     window_peaks: Callable[[Block, Ints, Ints, int, int], Ints]
+    weighed: Callable[[Block, Ints, Ints, int, int], Ints]
 
 
 def counted(block: Block, runs: Runs) -> tuple[Ints, Ints]:
@@ -76,9 +77,9 @@ def _tiles(block: Block) -> Iterator[slice]:
 
 
 def must_fit(highest: int, count: int) -> None:
-    """Raise :class:`BlockTooLarge` where so many values may not add up within 64 bits."""
+    """Raise :class:`BlockTooLarge` where so many such values may add up to more than 64 bits hold."""
     if highest * count > np.iinfo(np.int64).max:
-        msg = f"{count} intervals of up to {highest} may add up to more than 64 bits hold"
+        msg = f"{highest} times {count} is more than 64 bits hold"
         raise BlockTooLarge(msg)
 
 
@@ -152,4 +153,17 @@ def _window_sums(tile: Block, windows: Ints) -> Block:
     return sums
 
 
-KERNELS = Kernels(counted, by_group, below_limits, window_peaks)
+def weighed(block: Block, weights: Ints, member: Ints, groups: int, highest: int) -> Ints:
+    """The sum of value times weight of the columns of each group, (customers, groups); a column of group -1 is in none.
+
+    Values are from 0 to ``highest``. Raises :class:`BlockTooLarge`.
+    """
+    must_fit(highest, int(np.abs(weights.astype(object)).sum()))
+    found = np.empty((len(block), groups), dtype=np.int64)
+    spread = np.where(member[:, None] == np.arange(groups), weights[:, None], 0)
+    for rows in _tiles(block):
+        found[rows] = block[rows].astype(np.int64, copy=False) @ spread
+    return found
+
+
+KERNELS = Kernels(counted, by_group, below_limits, window_peaks, weighed)

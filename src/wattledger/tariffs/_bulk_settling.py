@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from wattledger.tariffs._model import (
     DemandCharge,
     EnergyCharge,
     FixedCharge,
+    LoadCharge,
     MinimumCharge,
     PercentageCharge,
     Places,
@@ -54,7 +55,7 @@ _MOST = int(np.iinfo(np.int64).max)
 
 
 class Heading(NamedTuple):
-    """What a line is, for all customers; ``price`` is ``None`` for an amount that is each customer's own."""
+    """What a line is, for all customers; ``price`` is ``None`` where it is each customer's own."""
 
     charge: str
     kind: LineKind
@@ -66,14 +67,20 @@ class Heading(NamedTuple):
     clause: str
 
 
-class Line(NamedTuple):
-    """A line of all customers of a batch: quantities (or own amounts before rounding), and amounts in micro-units.
-
-    No amount is larger than ``most``.
-    """
+class Item(NamedTuple):
+    """A line before it is rounded; without a price ``amount`` is what it comes to in all, or once (no ``quantity``)."""
 
     heading: Heading
-    quantity: Column
+    quantity: Column | None
+    amount: Column | None = None
+
+
+class Line(NamedTuple):
+    """A line of all customers of a batch, its amounts rounded, in micro-units; none is larger than ``most``."""
+
+    heading: Heading
+    quantity: Column | None
+    amount: Column | None
     amounts: Whole
     most: int
 
@@ -92,21 +99,26 @@ class BatchSettlement:
             if charge.when is None or self._may_apply(charge.when, charge.name):
                 tax = isinstance(charge, PercentageCharge) and charge.kind == "tax"
                 places = rounding.tax if tax and rounding.tax is not None else rounding.line
-                for heading, quantity in self._items(charge):
-                    self._add(heading, quantity, places)
+                for item in self._items(charge):
+                    self._add(item, places)
             self.applies = None
         self.totals = self._sum(self.lines)
         if rounding.bill is not None:
             self._round_bill(rounding.bill)
 
-    def _add(self, heading: Heading, quantity: Column, places: Places) -> None:
+    def _add(self, item: Item, places: Places) -> None:
+        heading, *columns = item
         if self.applies is not None:
-            quantity = quantity._replace(values=np.where(self.applies, quantity.values, 0))
-        price = heading.price
-        factor = Fraction(1) if price is None else Fraction(price.numerator, price.denominator)
-        amounts = rounded(quantity, factor * 10**places.places, places.mode)
-        amounts = times(amounts, 10 ** (Money.PLACES - places.places))
-        self.lines.append(Line(heading, quantity, amounts, largest(amounts)))
+            mine = self.applies
+            columns = [c and c._replace(values=np.where(mine, c.values, 0)) for c in columns]
+        quantity, amount = columns
+        price, size = heading.price, Fraction(10**places.places)
+        if quantity is not None and price is not None:
+            rated = rounded(quantity, size * Fraction(price.numerator, price.denominator), places.mode)
+        else:
+            rated = rounded(cast("Column", amount), size, places.mode)
+        amounts = times(rated, 10 ** (Money.PLACES - places.places))
+        self.lines.append(Line(heading, quantity, amount, amounts, largest(amounts)))
 
     def _sum(self, lines: Sequence[Line]) -> Whole:
         large = sum(line.most for line in lines) > _MOST
@@ -119,8 +131,8 @@ class BatchSettlement:
         size = 10 ** (Money.PLACES - places.places)
         wanted = times(rounded(Column(self.totals, Fraction(1, size)), Fraction(1), places.mode), size)
         off = plus(wanted, -self.totals)
-        heading = _lump("rounding", "rounding", "rounding.bill")
-        self.lines.append(Line(heading, Column(off, Fraction(1, _MICRO)), off, largest(off)))
+        item = _lump("rounding", "rounding", Column(off, Fraction(1, _MICRO)), "rounding.bill")
+        self.lines.append(Line(*item, off, largest(off)))
         self.totals = wanted
 
     # --- conditions --------------------------------------------------------------------------------------------------
@@ -142,10 +154,11 @@ class BatchSettlement:
 
     # --- kinds of charges --------------------------------------------------------------------------------------------
 
-    def _items(self, charge: Charge) -> Iterable[tuple[Heading, Column]]:
-        by_kind: dict[type, Callable[[Any], Iterable[tuple[Heading, Column]]]] = {
+    def _items(self, charge: Charge) -> Iterable[Item]:
+        by_kind: dict[type, Callable[[Any], Iterable[Item]]] = {
             EnergyCharge: self._energy,
             DemandCharge: self._demand,
+            LoadCharge: lambda _: (),  # of those that have a form for many, none charges anything
             FixedCharge: self._fixed,
             MinimumCharge: self._minimum,
             CreditCharge: self._credit,
@@ -155,8 +168,11 @@ class BatchSettlement:
 
     # --- energy ------------------------------------------------------------------------------------------------------
 
-    def _energy(self, charge: EnergyCharge) -> Iterator[tuple[Heading, Column]]:
+    def _energy(self, charge: EnergyCharge) -> Iterator[Item]:
         plan = self.plan.energy[charge.name]
+        if plan.market is not None:
+            yield from self._index(plan)
+            return
         sign = -1 if charge.export else 1
         for (number, tier), quantity in sorted(self._tiers_of(plan).items(), key=lambda item: item[0]):
             line = plan.lines[number]
@@ -166,7 +182,7 @@ class BatchSettlement:
             if places is not None:
                 size = 10**places.places
                 quantity = Column(rounded(quantity, Fraction(size), places.mode), Fraction(1, size))  # noqa: PLW2901
-            yield (
+            yield Item(
                 Heading(
                     charge.name,
                     "export" if charge.export else "energy",
@@ -179,6 +195,16 @@ class BatchSettlement:
                 ),
                 quantity,
             )
+
+    def _index(self, plan: EnergyPlan) -> Iterator[Item]:
+        number = [one.charge for one in self.layout.market].index(plan.charge.name)
+        given, unit = self.layout.market[number], Fraction(self.layout.factor, UNITS)
+        used = self.kernels.by_group(self.batch.sums, _lines_of(plan, self.layout), len(plan.lines))
+        for place, line in enumerate(plan.lines):
+            kind: LineKind = "export" if plan.charge.export else "energy"
+            heading = Heading(plan.charge.name, kind, line.period, line.season, None, "kWh", None, line.clause)
+            amount = Column(self.batch.market[number][:, place], unit * given.unit)
+            yield Item(heading, Column(used[:, place], unit), amount)
 
     def _tiers_of(self, plan: EnergyPlan) -> dict[tuple[int, int], Column]:
         """The energy of each (line, tier), in kWh."""
@@ -249,7 +275,7 @@ class BatchSettlement:
 
     # --- demand ------------------------------------------------------------------------------------------------------
 
-    def _demand(self, charge: DemandCharge) -> Iterator[tuple[Heading, Column]]:
+    def _demand(self, charge: DemandCharge) -> Iterator[Item]:
         names = [None if plan.charge is None else plan.charge.name for plan in self.plan.demand]
         number = names.index(charge.name)
         plan = self.plan.demand[number]
@@ -267,7 +293,7 @@ class BatchSettlement:
             return Fraction(contracted.kw)
         return Fraction(*number_of(self.facts, "contracted_kw", wanted_by=f"the charge {charge.name}"))
 
-    def _demand_lines(self, charge: DemandCharge, maximum: MaximumPlan, kw: Column) -> Iterator[tuple[Heading, Column]]:
+    def _demand_lines(self, charge: DemandCharge, maximum: MaximumPlan, kw: Column) -> Iterator[Item]:
         billed = Fraction(charge.minimum or 0)
         if charge.contracted is not None and charge.contracted.billed:
             billed = max(billed, self._contracted(charge))
@@ -292,7 +318,7 @@ class BatchSettlement:
             if factor != 1:
                 value = Fraction(price.numerator, price.denominator) * factor
                 price = priced(as_decimal(value.numerator, value.denominator), self.tariff.rounding.price)
-            yield (
+            yield Item(
                 Heading(
                     charge.name,
                     "demand",
@@ -323,20 +349,20 @@ class BatchSettlement:
             return Column(np.zeros(self.count, dtype=np.int64), Fraction(1))
         return Column(np.ones(self.count, dtype=np.int64), number)
 
-    def _fixed(self, charge: FixedCharge) -> Iterator[tuple[Heading, Column]]:
+    def _fixed(self, charge: FixedCharge) -> Iterator[Item]:
         price = priced(charge.price, self.tariff.rounding.price)
         unit = charge.per if charge.times is None else f"{charge.times}\u00b7{charge.per}"
         heading = Heading(charge.name, "fixed", None, None, None, unit, price, f"{charge.clause}.price")
-        yield heading, self._same(self._counted(charge))
+        yield Item(heading, self._same(self._counted(charge)))
 
     def _of(self, names: Sequence[str]) -> list[Line]:
         return [line for line in self.lines if line.heading.charge in names]
 
-    def _minimum(self, charge: MinimumCharge) -> Iterator[tuple[Heading, Column]]:
+    def _minimum(self, charge: MinimumCharge) -> Iterator[Item]:
         lacking = _less(self._same(Fraction(charge.price) * self._counted(charge)), self._sum(self._of(charge.covers)))
-        yield _lump(charge.name, "minimum", f"{charge.clause}.price"), lacking
+        yield _lump(charge.name, "minimum", lacking, f"{charge.clause}.price")
 
-    def _percentage(self, charge: PercentageCharge) -> Iterator[tuple[Heading, Column]]:
+    def _percentage(self, charge: PercentageCharge) -> Iterator[Item]:
         rate = charge.rate.scaleb(-2)
         price = Price(rate, *as_ratio(rate))
         bases = self._of(charge.of)
@@ -344,9 +370,9 @@ class BatchSettlement:
             charge.name, charge.kind, None, None, None, self.tariff.currency, price, f"{charge.clause}.rate"
         )
         for base in [line.amounts for line in bases] if charge.by_line else [self._sum(bases)]:
-            yield heading, Column(base, Fraction(1, _MICRO))
+            yield Item(heading, Column(base, Fraction(1, _MICRO)))
 
-    def _credit(self, charge: CreditCharge) -> Iterator[tuple[Heading, Column]]:
+    def _credit(self, charge: CreditCharge) -> Iterator[Item]:
         base = most(self._sum(self._of(charge.of)), 0)
         if charge.rate is not None:
             share = Fraction(charge.rate) / 100 * self._times(charge.times, charge.name)
@@ -358,12 +384,17 @@ class BatchSettlement:
             amount = _lesser(amount, self._same(Fraction(charge.most)))
         if charge.of:
             amount = _lesser(amount, Column(base, Fraction(1, _MICRO)))
-        yield _lump(charge.name, "credit", clause), amount._replace(values=-amount.values)
+        yield _lump(charge.name, "credit", amount._replace(values=-amount.values), clause)
 
 
-def _lump(name: str, kind: LineKind, clause: str) -> Heading:
+def _lump(name: str, kind: LineKind, amount: Column, clause: str) -> Item:
     """One amount: once, at that price."""
-    return Heading(name, kind, None, None, None, "bill", None, clause)
+    return Item(Heading(name, kind, None, None, None, "bill", None, clause), None, amount)
+
+
+def _lines_of(plan: EnergyPlan, layout: Layout) -> NDArray[np.int64]:
+    """The line of a charge that each run adds to, -1: none."""
+    return np.array(plan.line_of_slot, dtype=np.int64)[layout.slots]
 
 
 def _cut(end: Whole, bounds: Sequence[int]) -> list[Whole]:
