@@ -12,6 +12,7 @@ from wattledger.tariffs._counting import (
     open_state,
 )
 from wattledger.tariffs._demand import IntervalsDoNotFit
+from wattledger.tariffs._diff import Change, diff
 from wattledger.tariffs._document import Fault, TariffRefused
 from wattledger.tariffs._explain import Explanation, LineExplanation, Part, explain, readings_hash
 from wattledger.tariffs._files import load_tariff
@@ -27,11 +28,13 @@ from wattledger.tariffs._settling import history_after, settle
 from wattledger.tariffs._shipped import shipped_tariffs
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
 from wattledger.tariffs._urdb import TierConvention, import_urdb
+from wattledger.tariffs._week import WeekGrid, WeekRow, week_grids
 from wattledger.tariffs._writing import export_yaml
 
 __all__ = [
     "NO_HISTORY",
     "NO_SIGNALS",
+    "Change",
     "ChannelWithoutPrice",
     "ChargeLine",
     "ColumnsDoNotFit",
@@ -62,8 +65,11 @@ __all__ = [
     "TariffRefused",
     "TariffWithoutZone",
     "TierConvention",
+    "WeekGrid",
+    "WeekRow",
     "advance",
     "by_period",
+    "diff",
     "explain",
     "export_yaml",
     "history_after",
@@ -84,4 +90,5 @@ __all__ = [
     "settle",
     "shipped_tariffs",
     "tariff_schema",
+    "week_grids",
 ]

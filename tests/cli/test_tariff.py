@@ -1,0 +1,108 @@
+"""``wattledger tariff``: proofs, pictures, comparisons and imports on the command line."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from wattledger.app import main
+from wattledger.tariffs import load_tariff, shipped_tariffs
+
+ROOT = Path(__file__).parents[2]
+HOME_TOU = ROOT / "tests/cli/tariffs/home-tou.yaml"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["wattledger", "tariff", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        written = capsys.readouterr()
+        return Result(ended.value.code or 0, written.out, written.err)
+
+    return command
+
+
+def test_a_sound_tariff_is_one_line_that_says_what_it_asks_for(run: Run) -> None:
+    result = run("check", shipped_tariffs()["in-kerala-domestic"])
+    assert result.code == 0
+    assert result.out.count("\n") == 1
+    assert "every minute has one price; to be told when rating: the fact phases" in result.out
+
+
+def test_each_fault_is_a_line_with_file_line_clause_and_cause(run: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(
+        "id: x\nversion: '1'\nzone: Europe/Berln\nperiods:\n  peak: {times: 16:00-21:00}\n"
+        "charges:\n  - {name: e, kind: energy, price: 0.1}\n"
+    )
+    result = run("check", bad, HOME_TOU)
+    assert result.code == 1
+    lines = result.err.splitlines()
+    assert any(line.startswith(f"{bad}:3: zone: ") for line in lines)
+    assert any(line.startswith(f"{bad}:4: periods: no period covers ") for line in lines)
+    assert any("'currency' is missing" in line for line in lines)
+    assert "home-tou" in result.out  # the sound one is told beside it
+    found = json.loads(run("check", bad, "--json").out)
+    assert {fault["clause"] for fault in found[0]["faults"]} >= {"zone", "periods"}
+
+
+def test_the_week_is_drawn_within_80_columns(run: Run) -> None:
+    result = run("show", HOME_TOU)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    week = next(line for line in lines if line.startswith("Mon-Fri"))
+    assert week.split()[1] == "O" * 7 + "S" * 9 + "P" * 4 + "S" * 3 + "O"
+    assert {"winter", "summer"} <= {line.strip() for line in lines}
+
+
+def test_a_comparison_says_what_changed_and_for_whom(run: Run, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.yaml"
+    newer.write_text(HOME_TOU.read_text().replace('"2026-01"', '"2026-07"').replace("0.4520", "0.5085"))
+    result = run("diff", HOME_TOU, newer)
+    assert "standing charge, price: 0.452 becomes 0.5085 (+12.5 %)" in result.out
+    assert run("diff", HOME_TOU, HOME_TOU).out.endswith("say the same\n")
+    assert json.loads(run("diff", HOME_TOU, newer, "--json").out)[0]["percent"] == "12.5"
+
+
+def test_the_schema_is_one_and_knows_the_shipped_tariffs(run: Run) -> None:
+    schema = json.loads(run("schema").out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    listed = run("list").out
+    assert all(name in listed for name in shipped_tariffs())
+
+
+def test_a_urdb_rate_is_written_in_our_language(run: Run, shared: Path, tmp_path: Path) -> None:
+    source = shared / "data/urdb/reopt_tiered_tou_demand.json"
+    out = tmp_path / "ours.yaml"
+    result = run("import", "urdb", source, "--zone", "America/Denver", "--tiers", "chronological", "--out", out)
+    assert result.code == 0, result.err
+    assert (result.out, out.name in result.err) == ("", True)
+    tariff = load_tariff(out)
+    assert (tariff.zone, tariff.currency) == ("America/Denver", "USD")
+    assert run("import", "urdb", source).out.startswith("#")
+
+
+def test_what_cannot_be_honoured_is_refused_by_name(run: Run, tmp_path: Path) -> None:
+    rate = {"energyratestructure": [[{"rate": 0.1}]], "coincidentratestructure": [[{"rate": 5}]]}
+    (tmp_path / "rate.json").write_text(json.dumps(rate))
+    result = run("import", "urdb", tmp_path / "rate.json")
+    assert (result.code, result.out) == (2, "")
+    assert "coincidentratestructure" in result.err
+    assert result.err.count("\n") == 1

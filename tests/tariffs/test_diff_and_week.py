@@ -1,0 +1,73 @@
+"""What a tariff looks like in a week, and what changed between two versions, in words."""
+
+from collections.abc import Callable
+from typing import Any
+
+from wattledger.tariffs import Tariff, diff, week_grids
+
+Build = Callable[..., Tariff]
+
+PERIODS = {"peak": {"days": "weekday", "times": "16:00-21:00"}, "off-peak": "otherwise"}
+DAYS = {"weekday": "mon-fri"}
+
+
+def charges(peak: str, **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - members of a charge
+    return [{"name": "energy", "kind": "energy", "price": {"peak": peak, "off-peak": "0.15"}, **more}]
+
+
+def test_a_week_has_its_periods_step_by_step(tariff_of: Build) -> None:
+    (grid,) = week_grids(tariff_of(periods=PERIODS, day_types=DAYS, charges=charges("0.30")))
+    assert (grid.minutes, [row.days for row in grid.rows]) == (60, ["Mon-Fri", "Sat-Sun"])
+    assert grid.rows[0].periods == ("off-peak",) * 16 + ("peak",) * 5 + ("off-peak",) * 3
+    assert set(grid.rows[1].periods) == {"off-peak"}
+
+
+def test_the_step_is_as_fine_as_the_windows_and_holidays_are_apart(tariff_of: Build) -> None:
+    days = {"weekday": {"days": "mon-fri", "holidays": "excluded"}}
+    periods = {"peak": {"days": "weekday", "times": "16:10-21:00"}, "off-peak": "otherwise"}
+    grids = week_grids(tariff_of(periods=periods, day_types=days, holidays=["2026-05-01"], charges=charges("0.30")))
+    assert grids[0].minutes == 10
+    assert [row.days for row in grids[0].rows][-1].endswith("holiday")
+
+
+def test_an_events_week_is_shown_where_it_is_another(tariff_of: Build) -> None:
+    periods = {**PERIODS, "critical": {"events": "alert", "times": "12:00-20:00"}}
+    price = {"peak": "0.3", "off-peak": "0.1", "critical": "2"}
+    energy = [{"name": "energy", "kind": "energy", "price": price}]
+    grids = week_grids(tariff_of(periods=periods, day_types=DAYS, events=["alert"], charges=energy))
+    assert [grid.event for grid in grids] == [None, "alert"]
+    assert grids[1].rows[0].periods[12:20] == ("critical",) * 8
+
+
+def test_the_same_version_has_no_changes(tariff_of: Build) -> None:
+    tariff = tariff_of(periods=PERIODS, day_types=DAYS, charges=charges("0.30"))
+    assert diff(old=tariff, new=tariff) == ()
+
+
+def test_a_price_and_a_window_are_told_in_words(tariff_of: Build) -> None:
+    old = tariff_of(periods=PERIODS, day_types=DAYS, charges=charges("0.30"))
+    later = {"peak": {"days": "weekday", "times": "17:00-21:00"}, "off-peak": "otherwise"}
+    changes = diff(old=old, new=tariff_of(periods=later, day_types=DAYS, charges=charges("0.33")))
+    texts = [change.text for change in changes]
+    assert "energy, peak: 0.3 becomes 0.33 (+10.0 %)" in texts
+    assert "peak: Mon-Fri 16:00-21:00 becomes Mon-Fri 17:00-21:00" in texts
+    assert next(c for c in changes if "0.33" in c.text).concerns == "whoever uses energy in peak"
+
+
+def test_charges_come_and_go_and_conditions_say_for_whom(tariff_of: Build) -> None:
+    rent = {"name": "rent", "kind": "fixed", "price": "3", "per": "month", "when": {"facts": {"phases": "3"}}}
+    old = tariff_of(charges=[{"name": "energy", "kind": "energy", "price": "0.1"}, rent])
+    new = tariff_of(charges=[{"name": "energy", "kind": "energy", "price": "0.1"}, {**rent, "price": "4.50"}])
+    (change,) = diff(old=old, new=new)
+    assert change.text == "rent, price: 3 becomes 4.5 (+50.0 %)"
+    assert "phases 3" in change.concerns
+    (gone,) = diff(old=old, new=tariff_of(charges=[{"name": "energy", "kind": "energy", "price": "0.1"}]))
+    assert gone.text == "the charge rent (fixed) is gone"
+
+
+def test_a_period_that_goes_and_one_that_comes(tariff_of: Build) -> None:
+    old = tariff_of(periods=PERIODS, day_types=DAYS, charges=charges("0.30"))
+    changes = diff(old=old, new=tariff_of(charges=[{"name": "energy", "kind": "energy", "price": "0.2"}]))
+    texts = {change.text for change in changes}
+    assert "energy: peak is gone" in texts
+    assert "energy: any time is new, at 0.2" in texts
