@@ -280,8 +280,6 @@ def test_halves_are_rounded_as_named(mode: RoundingMode) -> None:
     assert rounded(shared, Fraction(1), mode).tolist() == [rounded_one(value, 2, mode) for value in positive.tolist()]
 
 
-# --- what is rated one by one -----------------------------------------------------------------------------------------
-
 JUNE = Period(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
 
 
@@ -295,6 +293,25 @@ def hourly(customers: int = 3, most: int = 2000) -> NDArray[np.int32]:
 
 
 PERIODS = {"a": {"times": "16:00-21:00"}, "b": "otherwise"}
+
+
+@pytest.mark.parametrize("allocation", ["chronological", "pro_rata", "reached_slab"])
+@pytest.mark.parametrize("counter", ["all_periods", "per_period"])
+def test_who_is_at_a_limit_is_not_beyond_it(
+    tariff_of: Callable[..., Tariff], engine: Engine, allocation: str, counter: str
+) -> None:
+    tiers = {"counter": counter, "basis": "month", "allocation": allocation, "proration": "none", "limits": ["5", "20"]}
+    price = {"a": ["0.1", "0.2", "0.3"], "b": ["0.11", "0.22", "0.33"]}
+    tariff = tariff_of(periods=PERIODS, charges=[{"name": "energy", "kind": "energy", "tiers": tiers, "price": price}])
+    block = np.zeros((9, 720), dtype=np.int32)
+    for row, wh in enumerate((0, 4_999, 5_000, 5_001, 19_999, 20_000, 20_001, 24_000, 40_000)):
+        block[row, 10:20] = wh // 10  # from 10:00, and so over both periods
+        block[row, 10] += wh % 10
+    assert june(tariff, block).check(engine).vectorised
+
+
+# --- what is rated one by one -----------------------------------------------------------------------------------------
+
 SLOW: dict[str, tuple[str, dict[str, Any]]] = {
     "sliding": ("sliding", {"kind": "demand", "price": "2", "window": {"minutes": 120, "sliding": True}}),
     "mean": ("mean_of_highest", {"kind": "demand", "price": "2", "window": 60, "statistic": {"mean_of_highest": 3}}),
