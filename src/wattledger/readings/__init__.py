@@ -3,6 +3,7 @@
 The only room that answers "how much did this point use?".
 """
 
+from wattledger.readings import vee
 from wattledger.readings._intervals import (
     EXPORT,
     IMPORT,
@@ -61,4 +62,5 @@ __all__ = [
     "revisions",
     "series",
     "series_of_points",
+    "vee",
 ]
