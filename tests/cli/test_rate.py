@@ -114,21 +114,27 @@ def test_json_has_the_promised_shape(run: Run, hours: Callable[..., Path]) -> No
             "charge": "energy",
             "kind": "energy",
             "period": "any time",
+            "season": None,
             "tier": None,
             "quantity": "744",
             "unit": "kWh",
             "price": "0.289",
             "amount": "215.02",
+            "clause": "charges[0].price",
+            "at": None,
         },
         {
             "charge": "standing charge",
             "kind": "fixed",
             "period": None,
+            "season": None,
             "tier": None,
             "quantity": "1",
             "unit": "month",
             "price": "9.9",
             "amount": "9.90",
+            "clause": "charges[1].price",
+            "at": None,
         },
     ]
     assert (bill["total"], document["total"], document["currency"]) == ("224.92", "224.92", "EUR")
@@ -247,9 +253,7 @@ def test_nem12(run: Run, shared: Path) -> None:
         "2023-04-01T00:00:00+10:00",
     )
     assert bill["lines"][0]["quantity"] == "270.738"
-    assert document["not_rated"] == [
-        {"what": "NMI1234567 B1", "why": "energy given back has no price (clause not supported yet: export)"}
-    ]
+    assert document["not_rated"] == [{"what": "NMI1234567 B1", "why": "energy given back has no price in this tariff"}]
 
 
 def test_several_registers_of_a_point_are_taken_together(run: Run, shared: Path) -> None:
@@ -367,9 +371,12 @@ def test_a_broken_tariff(run: Run, tmp_path: Path, hours: Callable[..., Path]) -
     assert "line 12: 'window' is missing at charges[1]" in told
 
 
-def test_a_rate_with_what_is_not_supported_yet(run: Run, shared: Path, hours: Callable[..., Path]) -> None:
-    told = one_line(run(hours(), "--tariff", shared / "data/urdb/viewer_LADWP_A-3.json", "--zone", "UTC"))
-    assert "clause not supported yet: demand at flatdemandstructure[0][0]" in told
+def test_a_rate_that_cannot_be_honoured(run: Run, tmp_path: Path, hours: Callable[..., Path]) -> None:
+    (tmp_path / "rate.json").write_text(
+        '{"energyratestructure": [[{"rate": 0.1}]], "coincidentratestructure": [[{"rate": 5}]]}'
+    )
+    told = one_line(run(hours(), "--tariff", tmp_path / "rate.json", "--zone", "UTC"))
+    assert "coincidentratestructure" in told
 
 
 def test_other_troubles_are_one_line_too(run: Run, tmp_path: Path, hours: Callable[..., Path]) -> None:

@@ -20,6 +20,7 @@ from wattledger.tariffs import ChargeLine
 
 _PIPE_WIDTH = 100  # columns where there is no terminal to ask
 _SPANS_SHOWN = 8
+_SAID = 60  # characters of a clause that are shown
 _DOUBTS = (
     (Quality.ESTIMATED, "estimated"),
     (Quality.SUBSTITUTED, "substituted"),
@@ -41,6 +42,8 @@ def print_bills(result: Rated) -> None:
         bills = [bill for bill in result.bills if bill.point == point]
         for bill in bills:
             console.print(_table(bill, result))
+            for line in [*_explained(bill, result), *_beside(bill, result)]:
+                console.print(Text(line, style="dim"))
         for line in _gaps(result.series[point], bills, result.zone):
             console.print(Text(line, style="yellow"))
     total = Text(f"\nTotal of {_counted(len(result.bills), 'bill')}: ")
@@ -93,6 +96,53 @@ def _table(bill: Bill, result: Rated) -> Table:
             _amount(line.amount),
         )
     return table
+
+
+def _beside(bill: Bill, result: Rated) -> Iterator[str]:
+    """When demand was measured, which load clauses took hold, and what is left in the bank."""
+    for line in bill.rating.lines:
+        if line.at is not None:
+            yield f"{line.charge}{f' {line.period}' if line.period else ''}: measured {_moment(line.at, result)}."
+    for notice in bill.rating.notices:
+        yield (
+            f"{notice.charge} ({notice.action}): over the threshold from {_moment(notice.start, result)} to "
+            f"{_moment(notice.end, result)}, up to {plain(round(notice.peak_kw, 3))} kW."
+        )
+    for name, number in bill.rating.banked.items():
+        unit = bill.rating.currency if name == "money" else f"kWh of {name}"
+        yield f"Carried to the next bill: {plain(number)} {unit}."
+
+
+def _explained(bill: Bill, result: Rated) -> Iterator[str]:
+    """A line each: the clause and what it says, what the line is added up from, and that it adds up."""
+    if bill.explanation is None:
+        return
+    for told in bill.explanation.lines:
+        intervals = [part for part in told.parts if part.start is not None]
+        yield f"{told.line.charge}: {told.clause} says {_short(told.says)}"
+        if intervals:
+            greatest = max(intervals, key=lambda part: part.quantity)
+            kwh = plain(round(Decimal(greatest.quantity.numerator) / Decimal(greatest.quantity.denominator), 6))
+            first, last = intervals[0].start, intervals[-1].end
+            span = f"{_moment(first, result)} to {_moment(last, result)}" if first and last else ""
+            when = f" at {_moment(greatest.start, result)}" if greatest.start else ""
+            yield f"  {_counted(len(intervals), 'interval')}, {span}; the greatest has {kwh} kWh{when}"
+        for part in told.evidence:
+            if part.start is not None:
+                kw = plain(round(Decimal(part.quantity.numerator) / Decimal(part.quantity.denominator), 4))
+                yield f"  {kw} kW from {_moment(part.start, result)}"
+        adds = "adds up to" if told.recomputed == told.line.amount else "DOES NOT add up to"
+        yield f"  {adds} {_amount(told.line.amount)}"
+    yield f"Readings {bill.explanation.readings_hash[:12]}, tariff {bill.tariff.version} {bill.tariff.hash[:12]}"
+
+
+def _short(says: object) -> str:
+    text = str(says)
+    return text if len(text) <= _SAID else f"{text[:_SAID]}..."
+
+
+def _moment(at: datetime, result: Rated) -> str:
+    return f"{at.astimezone(result.zone):%Y-%m-%d %H:%M}"
 
 
 def _quantity(line: ChargeLine, *, exact: bool) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import tzinfo
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, localcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wattledger import tariffs
-from wattledger.kernel import IntervalSeries, Money, Problem, Quality, epoch, local_months, zone_named
+from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, epoch, local_months, zone_named
 
 if TYPE_CHECKING:
     from wattledger.readings import Channel, ReadingsFile
@@ -29,6 +30,14 @@ class NothingToRate(Problem):
     status = 422
 
 
+class VersionsDoNotFit(Problem):
+    """Several tariffs were given that are not versions of one, or are in force at the same time."""
+
+    slug = "versions-do-not-fit"
+    title = "These tariffs are not versions that follow each other"
+    status = 422
+
+
 class ClockUnknown(Problem):
     """Neither the tariff nor the readings say in which local time the prices change."""
 
@@ -38,12 +47,33 @@ class ClockUnknown(Problem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is told beside the file and the tariff.
+
+    ``channels``  the tariff's channel of a register that the file names
+    ``bill``      first local day of the one bill, and the first no longer in it; ``None``: calendar months
+    """
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    signals: tariffs.Signals = tariffs.NO_SIGNALS
+    channels: Mapping[str, str] = field(default_factory=dict)
+    bill: tuple[date, date] | None = None
+    exact: bool = False
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """One local calendar month of a point, clipped to its readings. ``partial``: intervals that some register lacks."""
+    """One local calendar month of a point (or the part that one version prices), clipped to its readings.
+
+    ``partial``: intervals that some register lacks.
+    """
 
     point: str
+    tariff: tariffs.Tariff
     rating: tariffs.Rating | tariffs.ExactRating
     partial: int
+    explanation: tariffs.Explanation | None = None
 
     @property
     def missing(self) -> int:
@@ -53,7 +83,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
-    """Everything that was rated, and what was not."""
+    """Everything that was rated, and what was not. ``tariff`` is the last of the versions."""
 
     tariff: tariffs.Tariff
     zone: tzinfo
@@ -86,44 +116,100 @@ def plain(number: Money | Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def rated(*, path: Path, tariff: tariffs.Tariff, zone: tzinfo | None, exact: bool) -> Rated:
-    """The bills of a file's points. Raises the problems of the file, the tariff and their meeting."""
+def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None, told: Told) -> Rated:
+    """The bills of a file's points. Raises the problems of the file, the tariff and their meeting.
+
+    Of several ``versions`` of a tariff each prices the days on which it is in force.
+    """
+    tariff = versions[-1]
+    _check_versions(versions)
     file, assumptions = _read(path, tariff, zone)
-    assumptions = [*file.assumptions, *assumptions, *tariff.remarks]
-    channels = [channel for channel in file.consumption if channel.unit == _KWH and len(channel.series)]
+    assumptions = [*file.assumptions, *assumptions, *(remark for one in versions for remark in one.remarks)]
+    channels = _priced_channels(file, versions, told.channels)
     if not channels:
         found = ", ".join(f"{c.name} ({_what(c)})" for c in file.channels) or "none"
         raise NothingToRate(f"{path}: no channel has energy taken from the network; found: {found}")
-    clock, told = _clock(tariff, zone, channels)
-    assumptions += told
-    points = dict.fromkeys(channel.point for channel in channels)
+    clock, how = _clock(tariff, zone, [channel for channel, _ in channels])
+    assumptions += how
     bills: list[Bill] = []
     series_of: dict[str, IntervalSeries] = {}
-    for point in points:
-        own = [channel for channel in channels if channel.point == point]
-        series, lacking = _summed(own)
-        if len(own) > 1:
-            registers = ", ".join(channel.register for channel in own)
-            assumptions.append(f"{point or 'The point'}: the registers {registers} are taken together.")
-        series_of[point] = series
+    for point in dict.fromkeys(channel.point for channel, _ in channels):
+        series: dict[str, IntervalSeries] = {}
+        lacking: list[int] = []
+        for name in dict.fromkeys(name for channel, name in channels if channel.point == point):
+            own = [channel for channel, of in channels if of == name and channel.point == point]
+            series[name], partial = _summed(own)
+            lacking += partial
+            if len(own) > 1:
+                registers = ", ".join(channel.register for channel in own)
+                assumptions.append(f"{point or 'The point'}: the registers {registers} are taken together.")
+        series_of[point] = next(iter(series.values()))
         try:
-            bills.extend(_bills(point, series, lacking, tariff, clock, exact=exact))
+            bills.extend(_bills(point, series, lacking, versions, clock, told))
         except tariffs.NegativeEnergy as problem:
-            raise tariffs.NegativeEnergy(f"{path}: {own[0].name}: {problem.detail}", remedy=problem.remedy) from problem
-    crossing = sum(bill.rating.crossing for bill in bills)
-    if crossing:
-        assumptions.append(
-            f"{crossing:,} intervals run across a change of price; each is priced at what holds when it starts."
-        )
+            name = next(channel.name for channel, _ in channels if channel.point == point)
+            raise tariffs.NegativeEnergy(f"{path}: {name}: {problem.detail}", remedy=problem.remedy) from problem
+    assumptions += _counted_with(bills)
     return Rated(
         tariff=tariff,
         zone=clock,
-        exact=exact,
+        exact=told.exact,
         bills=bills,
         series=series_of,
-        not_rated=_not_rated(file, channels),
+        not_rated=_not_rated(file, [channel for channel, _ in channels]),
         assumptions=tuple(dict.fromkeys(assumptions)),
     )
+
+
+def _check_versions(versions: Sequence[tariffs.Tariff]) -> None:
+    ids = {one.id for one in versions}
+    if len(ids) > 1:
+        raise VersionsDoNotFit(f"{' and '.join(sorted(ids))} are different tariffs; give versions of one")
+    spans = sorted(((one.valid_from or date.min), (one.valid_to or date.max), one.version) for one in versions)
+    for (_, until, first), (since, _, second) in pairwise(spans):
+        if since < until:
+            raise VersionsDoNotFit(
+                f"the versions {first} and {second} are both in force from {since}",
+                remedy="let 'valid' of the earlier end where the later begins",
+            )
+
+
+def _counted_with(bills: Sequence[Bill]) -> Iterator[str]:
+    crossing = sum(bill.rating.crossing for bill in bills)
+    if crossing:
+        yield f"{crossing:,} intervals run across a change of price; each is priced at what holds when it starts."
+    coarse = sum(bill.rating.coarse for bill in bills)
+    if coarse:
+        yield f"{coarse:,} intervals are longer than the demand window and hide its peaks; their own mean is taken."
+
+
+def _priced_channels(
+    file: ReadingsFile, versions: Sequence[tariffs.Tariff], named: Mapping[str, str]
+) -> list[tuple[Channel, str]]:
+    """The file's channels that are rated, each with the tariff's channel that it is."""
+    known = {name for tariff in versions for name in tariff.channels}
+    registers = {channel.register for channel in file.channels} | {channel.name for channel in file.channels}
+    for register, name in named.items():
+        if register not in registers:
+            raise NothingToRate(f"no register of the file is called {register}; it has {', '.join(sorted(registers))}")
+        if name not in known:
+            raise NothingToRate(f"the tariff prices no channel {name}; it prices {', '.join(sorted(known))}")
+    usual = [channel for channel in file.consumption if channel.unit == _KWH]
+    found: list[tuple[Channel, str]] = []
+    for channel in file.channels:
+        of = named.get(channel.register) or named.get(channel.name)
+        if of is None and any(channel is one for one in usual):
+            of = "import"
+        elif of is None and _is_export(channel) and "export" in known:
+            of = "export"
+        if of is not None and len(channel.series):
+            found.append((channel, of))
+    return found
+
+
+def _is_export(channel: Channel) -> bool:
+    active = channel.commodity.value == "active energy" and channel.unit == _KWH
+    return active and channel.direction.value == "export"
 
 
 def _read(path: Path, tariff: tariffs.Tariff, zone: tzinfo | None) -> tuple[ReadingsFile, list[str]]:
@@ -192,27 +278,77 @@ _DOUBT = np.array([0, 1, 3, 2, 4], dtype=np.uint8)  # by Quality
 
 def _bills(
     point: str,
-    series: IntervalSeries,
+    series: Mapping[str, IntervalSeries],
     lacking: Sequence[int],
-    tariff: tariffs.Tariff,
+    versions: Sequence[tariffs.Tariff],
     clock: tzinfo,
-    *,
-    exact: bool,
+    told: Told,
 ) -> Iterator[Bill]:
-    """A bill for each local calendar month that the readings touch, clipped to them."""
-    span = series.period
-    for month in () if span is None else local_months(span, zone=clock):
-        period = month.intersection(span) if span is not None else None
-        if period is None:
-            continue
-        part = series.within(period)
-        rating: tariffs.Rating | tariffs.ExactRating
-        if exact:
-            rating = tariffs.rate(tariff=tariff, series=part, period=period, zone=clock, exact=True)
-        else:
-            rating = tariffs.rate(tariff=tariff, series=part, period=period, zone=clock)
-        first, last = epoch(period.start), epoch(period.end)
-        yield Bill(point=point, rating=rating, partial=sum(first <= start < last for start in lacking))
+    """The bills of a point, each in as many parts as versions price it; counters go on from one to the next."""
+    history = tariffs.NO_HISTORY
+    for bill in _periods(series, clock, told.bill):
+        for tariff, period in _parts(versions, bill, clock):
+            facts = {name: text for name, text in told.facts.items() if name in tariff.facts}
+            state = tariffs.open_state(
+                tariff=tariff, period=period, zone=clock, bill=bill, facts=facts, history=history
+            )
+            priced = {name: one for name, one in series.items() if name in tariff.channels}
+            state = tariffs.advance(tariff=tariff, state=state, series=priced, signals=told.signals)
+            rating: tariffs.Rating | tariffs.ExactRating
+            if told.exact:
+                rating = tariffs.settle(tariff=tariff, state=state, exact=True)
+            else:
+                rating = tariffs.settle(tariff=tariff, state=state)
+            explanation = None
+            if told.explain:
+                explanation = tariffs.explain(
+                    tariff=tariff,
+                    series={name: one.within(period) for name, one in priced.items()},
+                    period=period,
+                    zone=clock,
+                    bill=bill,
+                    facts=facts,
+                    history=history,
+                    signals=told.signals,
+                    exact=told.exact,
+                )
+            history = tariffs.history_after(tariff=tariff, state=state, exact=told.exact)
+            first, last = epoch(period.start), epoch(period.end)
+            partial = sum(first <= start < last for start in lacking)
+            yield Bill(point=point, tariff=tariff, rating=rating, partial=partial, explanation=explanation)
+
+
+def _periods(series: Mapping[str, IntervalSeries], clock: tzinfo, asked: tuple[date, date] | None) -> Iterator[Period]:
+    """The one bill that was asked for, or each local calendar month that the readings touch, clipped to them."""
+    if asked is not None:
+        first, last = (datetime(day.year, day.month, day.day, tzinfo=clock) for day in asked)
+        yield Period(first.astimezone(UTC), last.astimezone(UTC))
+        return
+    spans = [one.period for one in series.values() if one.period is not None]
+    span = Period(min(one.start for one in spans), max(one.end for one in spans))
+    for month in local_months(span, zone=clock):
+        period = month.intersection(span)
+        if period is not None:
+            yield period
+
+
+def _parts(versions: Sequence[tariffs.Tariff], bill: Period, clock: tzinfo) -> Iterator[tuple[tariffs.Tariff, Period]]:
+    """The parts of a bill that each version prices, in order; days that none does fall to the last, which refuses."""
+    cuts = {bill.start, bill.end}
+    for day in (day for one in versions for day in (one.valid_from, one.valid_to) if day is not None):
+        cut = datetime(day.year, day.month, day.day, tzinfo=clock).astimezone(UTC)
+        if bill.start < cut < bill.end:
+            cuts.add(cut)
+    if len(versions) == 1:
+        cuts = {bill.start, bill.end}
+    for start, end in pairwise(sorted(cuts)):
+        day = start.astimezone(clock).date()
+        in_force = [
+            one
+            for one in versions
+            if (one.valid_from is None or one.valid_from <= day) and (one.valid_to is None or day < one.valid_to)
+        ]
+        yield (in_force or versions)[-1], Period(start, end)
 
 
 def _not_rated(file: ReadingsFile, rated_channels: Sequence[Channel]) -> list[tuple[str, str]]:
@@ -234,7 +370,7 @@ def _why_not(channel: Channel) -> str:
     if channel.commodity.value != "active energy":
         return f"{channel.commodity.value} has no price in this tariff"
     if channel.direction.value == "export":
-        return "energy given back has no price (clause not supported yet: export)"
+        return "energy given back has no price in this tariff"
     if channel.unit != _KWH:
         return f"it counts {channel.unit}, not kWh"
     return "the point has a channel of its own for energy taken"

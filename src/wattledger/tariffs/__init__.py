@@ -1,6 +1,6 @@
 """Price as data: the tariff language, its calendar, and rating readings into charge lines. Pure."""
 
-from wattledger.tariffs._bulk import RatedBlock, rate_many
+from wattledger.tariffs._bulk import BlockDoesNotFit, EngineNotInstalled, RatedBlock, RatedLine, rate_many
 from wattledger.tariffs._columns import ColumnsDoNotFit, series_of
 from wattledger.tariffs._counting import (
     ChannelWithoutPrice,
@@ -34,10 +34,12 @@ from wattledger.tariffs._writing import export_yaml
 __all__ = [
     "NO_HISTORY",
     "NO_SIGNALS",
+    "BlockDoesNotFit",
     "Change",
     "ChannelWithoutPrice",
     "ChargeLine",
     "ColumnsDoNotFit",
+    "EngineNotInstalled",
     "ExactRating",
     "Explanation",
     "Fact",
@@ -56,6 +58,7 @@ __all__ = [
     "PricePoint",
     "PriceSpan",
     "RatedBlock",
+    "RatedLine",
     "Rating",
     "RatingState",
     "Readings",

@@ -142,7 +142,7 @@ def _must_divide(whole: int, part: int) -> None:
         )
 
 
-def _first_of_block(plan: Plan, seconds: int) -> int:
+def first_of_block(plan: Plan, seconds: int) -> int:
     """An instant from which blocks of so many seconds are counted: the local midnight before the period."""
     days = plan.part.days
     if len(days) > 1:
@@ -160,7 +160,7 @@ def _blocks(
     seconds: int,
 ) -> tuple[NDArray[np.int64], NDArray[Any], tuple[Block, ...]]:
     """The blocks that these intervals complete (start and energy, in order) and those still open."""
-    zero = _first_of_block(plan, window)
+    zero = first_of_block(plan, window)
     of_interval = (starts - zero) // window * window + zero
     first = np.flatnonzero(np.concatenate(([True], of_interval[1:] != of_interval[:-1])))
     counts = np.diff(np.append(first, len(starts)))
