@@ -134,7 +134,8 @@ def test_versions_split_the_bill_by_date_and_the_counter_goes_on(rate: Rate, run
 
 def test_a_bill_of_any_days(rate: Rate, run: Any, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
     tariff = written(
-        "charges:\n  - {name: energy, kind: energy, price: 0.10}\n  - {name: fixed, kind: fixed, price: 31, per: month}\n"
+        "charges:\n  - {name: energy, kind: energy, price: 0.10}\n"
+        "  - {name: fixed, kind: fixed, price: 31, per: month}\n"
     )
     assert lines(rate(use, "--tariff", tariff, "--bill", "2026-07-05/2026-07-11")) == [
         ("energy", "168", "16.80"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wattledger.tariffs._bulk_numpy import Block, Ints, Kernels, Runs
 from wattledger.tariffs._counting import INDEX_PLACES, index_price, published
-from wattledger.tariffs._demand import first_of_block as first_of_block
+from wattledger.tariffs._demand import first_of_block
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import IMPORT, DemandCharge, EnergyCharge, LoadCharge, MinimumCharge
 from wattledger.tariffs._plan import DECIMALS, DemandPlan, EnergyPlan, Plan
