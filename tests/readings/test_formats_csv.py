@@ -625,15 +625,21 @@ def test_a_bomb_is_not_unpacked(refuses: Refuses, monkeypatch: pytest.MonkeyPatc
     assert "unpacks to more" in refuses(gzip.compress(bytes(5 << 20))).cause
 
 
-def test_a_zip_of_one_table_is_read_and_of_two_is_not(tmp_path: Path) -> None:
+def test_the_tables_of_a_zip_are_read_as_one_and_not_when_they_disagree(tmp_path: Path) -> None:
     path = tmp_path / "packed"
     text = half_hours(day("2024-07-01"), 48)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/readings.csv", text)
     assert read_file(path, zone=UTC).stored == 48
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("b/readings.csv", text)
-    with pytest.raises(ReadingsFileRefused, match="holds 2 files"):
+        archive.writestr("b/readings.csv", half_hours(day("2024-07-02"), 48))
+        archive.writestr("c/readings.csv", text)
+    file = read_file(path, zone=UTC)
+    assert (file.readings, file.stored, file.duplicates, len(file.channels)) == (144, 96, 48, 1)
+    assert told(file, "name no point")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("d/readings.csv", text.replace(",0.", ",9."))
+    with pytest.raises(ReadingsFileRefused, match=r"d/readings.csv: .* has another value in c/readings.csv"):
         read_file(path, zone=UTC)
 
 

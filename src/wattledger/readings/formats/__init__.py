@@ -7,9 +7,11 @@ its name does not matter.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
 
+from wattledger.readings.formats import _columnar
 from wattledger.readings.formats._csv import read_csv
 from wattledger.readings.formats._espi import read_espi
 from wattledger.readings.formats._model import (
@@ -17,30 +19,37 @@ from wattledger.readings.formats._model import (
     Commodity,
     Direction,
     FileFormat,
+    NotWritable,
     ReadingsFile,
     ReadingsFileRefused,
     Refused,
+    RegisterRead,
     ZoneNeeded,
 )
 from wattledger.readings.formats._nem12 import looks_like_nem, read_nem12
 from wattledger.readings.formats._source import Source, sources_in
+from wattledger.readings.formats._table import looks_like_table, read_table
+from wattledger.readings.formats._together import together
+from wattledger.readings.formats._writing import write_file
 
 __all__ = [
     "Channel",
     "Commodity",
     "Direction",
     "FileFormat",
+    "NotWritable",
     "ReadingsFile",
     "ReadingsFileRefused",
     "Refused",
+    "RegisterRead",
     "ZoneNeeded",
     "read_file",
+    "write_file",
 ]
 
 _PEEK = 4096
 _HTML = re.compile(rb"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _FOREIGN = (
-    (b"PAR1", "a Parquet file"),
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", "an Office document"),
     (b"UNA", "an EDIFACT message"),
@@ -62,13 +71,27 @@ def read_file(path: Path, *, zone: tzinfo | None = None) -> ReadingsFile:
     kinds = [_kind(source) for source in sources]
     if set(kinds) == {FileFormat.NEM12}:
         return read_nem12(sources)
-    if len(sources) > 1:
-        names = ", ".join(str(source.member) for source in sources[:3])
-        raise Source(path, b"").refuse(
-            f"the zip file holds {len(sources)} files ({names}{', ...' if len(sources) > 3 else ''})",  # noqa: PLR2004 - as shown
-            remedy="unpack it and give one of them",
-        )
-    return read_espi(sources[0]) if kinds[0] is FileFormat.ESPI else read_csv(sources[0], zone=zone)
+    files = [_read_one(source, kind, zone) for source, kind in zip(sources, kinds, strict=True)]
+    return files[0] if len(files) == 1 else together(sources, files)
+
+
+def _read_one(source: Source, kind: FileFormat, zone: tzinfo | None) -> ReadingsFile:
+    match kind:
+        case FileFormat.NEM12:
+            return read_nem12([source])
+        case FileFormat.ESPI:
+            return read_espi(source)
+        case FileFormat.PARQUET:
+            table, said = _columnar.as_csv(source)
+            file = _read_table_or_csv(table, zone)
+            return replace(file, format=FileFormat.PARQUET, assumptions=(*said, *file.assumptions))
+        case _:
+            return _read_table_or_csv(source, zone)
+
+
+def _read_table_or_csv(source: Source, zone: tzinfo | None) -> ReadingsFile:
+    head = source.data[:_PEEK].removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+    return read_table(source) if looks_like_table(head) else read_csv(source, zone=zone)
 
 
 def _kind(source: Source) -> FileFormat:
@@ -78,6 +101,8 @@ def _kind(source: Source) -> FileFormat:
         raise source.refuse("the file is empty", line=1)
     if _HTML.match(head):
         raise source.refuse("this is a web page, not a file of readings", line=1, remedy="download the file itself")
+    if source.data.startswith(_columnar.BEGINS):
+        return FileFormat.PARQUET
     for begins, what in _FOREIGN:
         if head.startswith(begins):
             raise source.refuse(f"this is {what}, which is not read", line=1, remedy="give NEM12, Green Button or CSV")

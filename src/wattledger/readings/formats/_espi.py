@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import NoReturn
+from urllib.parse import unquote
 from xml.sax import SAXException, SAXParseException
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
@@ -99,7 +100,7 @@ class _Resource:
     @property
     def key(self) -> str:
         """The last part of where it lies: what the file calls it."""
-        return self.entry.self.rpartition("/")[2]
+        return unquote(self.entry.self.rpartition("/")[2])
 
 
 def _path(href: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, tzinfo
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
@@ -54,12 +55,30 @@ class ZoneNeeded(Problem):
         self.line = line
 
 
+class NotWritable(Problem):
+    """A channel cannot be said in a format; nothing is written. ``cause`` is what stands against it."""
+
+    slug = "readings-not-writable"
+    title = "The readings cannot be written in that format"
+    status = 422
+
+    def __init__(self, *, path: Path, channel: str, cause: str, remedy: str = "write CSV or Parquet") -> None:
+        super().__init__(f"{path}: {channel}: {cause}", remedy=remedy, path=str(path), channel=channel, cause=cause)
+        self.path = path
+        self.cause = cause
+
+
 class FileFormat(StrEnum):
     """The kinds of file that are recognised, by content."""
 
     CSV = "CSV"
     NEM12 = "NEM12"
     ESPI = "Green Button (ESPI)"
+    PARQUET = "Parquet"
+    NEM13 = "NEM13"
+    MSCONS = "MSCONS"
+    DSMR = "DSMR P1"
+    CIM = "IEC 61968-9"
 
 
 class Direction(StrEnum):
@@ -152,6 +171,32 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRead:
+    """What a register that only grows stood at, as the file has it. It is no interval and never made one unasked.
+
+    ``at``        when it was read
+    ``value``     what it showed, in ``unit`` (exact, as written)
+    ``since``     when it was read before, if the file says; ``previous`` is what it showed then
+    ``quantity``  what the file says was used since then (the difference times the meter's constant)
+    ``code``      the file's own quality code
+    """
+
+    point: str
+    register: str
+    direction: Direction
+    commodity: Commodity
+    unit: str
+    at: datetime
+    value: Decimal
+    quality: Quality = Quality.ACTUAL
+    since: datetime | None = None
+    previous: Decimal | None = None
+    quantity: Decimal | None = None
+    meter_serial: str | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """Readings of a file that were left out by name while the rest of it was taken."""
 
@@ -166,6 +211,8 @@ class ReadingsFile:
     """A file of readings, understood.
 
     ``readings``     how many readings the file has: always ``stored + duplicates + refused_count``
+    ``registers``    reads of registers that only grow, in files of those (NEM13, DSMR P1, some MSCONS and IEC 61968-9)
+    ``registers_again``  such reads that repeat one of ``registers``
     ``assumptions``  whole sentences: what was guessed, rounded, reordered or left unread, for a person to check
     """
 
@@ -173,6 +220,8 @@ class ReadingsFile:
     format: FileFormat
     channels: tuple[Channel, ...]
     readings: int
+    registers: tuple[RegisterRead, ...] = ()
+    registers_again: int = 0
     refused: tuple[Refused, ...] = ()
     assumptions: tuple[str, ...] = ()
 
@@ -184,13 +233,13 @@ class ReadingsFile:
 
     @property
     def stored(self) -> int:
-        """Readings that are in a channel's series."""
-        return sum(len(channel.series) for channel in self.channels)
+        """Readings that are in a channel's series or among the register reads."""
+        return sum(len(channel.series) for channel in self.channels) + len(self.registers)
 
     @property
     def duplicates(self) -> int:
         """Readings that repeat a stored one (or gave way to it)."""
-        return sum(channel.duplicates for channel in self.channels)
+        return sum(channel.duplicates for channel in self.channels) + self.registers_again
 
     @property
     def refused_count(self) -> int:

@@ -40,6 +40,12 @@ class DstRule:
         rule.moment(2000)
         return rule
 
+    def encoded(self) -> str:
+        """The rule as the 32 bits that :meth:`decoded` reads, in hexadecimal."""
+        hours, rest = divmod(self.seconds, 3600)
+        bits = self.month << 28 | self.operator << 25 | self.day << 20 | self.weekday << 17 | hours << 12 | rest
+        return f"{bits:08X}"
+
     def moment(self, year: int) -> datetime:
         """The wall-clock time in ``year``; raises ``ValueError`` when the rule means no date."""
         if self.operator == _ON_DAY:
@@ -70,6 +76,11 @@ class RuleZone(tzinfo):
 
     def __getinitargs__(self) -> tuple[timedelta, timedelta, DstRule, DstRule]:
         return self._standard, self._summer, self._begins, self._ends
+
+    def declared(self) -> tuple[int, int, str, str]:
+        """Standard offset and summer's addition in seconds, and the two rules encoded."""
+        seconds = (int(span.total_seconds()) for span in (self._standard, self._summer))
+        return (*seconds, self._begins.encoded(), self._ends.encoded())  # type: ignore[return-value] # two spans
 
     def __repr__(self) -> str:
         return f"RuleZone{self.__getinitargs__()!r}"
