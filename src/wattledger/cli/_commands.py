@@ -92,6 +92,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
 def make_cli(commands: Commands) -> typer.Typer:
     """The program's commands over ``commands``."""
     from wattledger.cli.rate import rate  # noqa: PLC0415 - its own imports wait until a command runs
+    from wattledger.cli.readings import add_readings  # noqa: PLC0415 - likewise
     from wattledger.cli.tariff import add_tariff  # noqa: PLC0415 - likewise
 
     cli = typer.Typer(
@@ -112,6 +113,7 @@ def make_cli(commands: Commands) -> typer.Typer:
         pass
 
     cli.command()(rate)
+    add_readings(cli)
     add_tariff(cli)
     _add_town(cli, commands)
     _add_system(cli, commands)

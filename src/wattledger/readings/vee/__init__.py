@@ -36,7 +36,7 @@ from wattledger.readings.vee._rules import (
     read_rules,
     shipped_rules,
 )
-from wattledger.readings.vee._series import block_of_series, check_rows, check_series
+from wattledger.readings.vee._series import block_of_series, check_rows, check_series, flagged
 
 __all__ = [
     "CODES",
@@ -71,6 +71,7 @@ __all__ = [
     "check_series",
     "codes_of",
     "estimate",
+    "flagged",
     "lasting",
     "load_rules",
     "read_rules",

@@ -67,11 +67,16 @@ def check_block(block: Block, *, rules: ClassRules, known: Known = _NOTHING_KNOW
             values=block.values[rows],
             qualities=block.qualities[rows],
             decimals=block.decimals,
+            unit=block.unit,
         )
         for one in _checked(part, rules, known.rows(rows)):
             one.points[:] += first
             parts.append(one)
-    return Findings.joined(parts) if parts else Findings.none(decimals=block.decimals, seconds=block.seconds)
+    return (
+        Findings.joined(parts)
+        if parts
+        else Findings.none(decimals=block.decimals, seconds=block.seconds, unit=block.unit)
+    )
 
 
 def _checked(block: Block, rules: ClassRules, about: Known) -> list[Findings]:
@@ -104,7 +109,7 @@ def _checked(block: Block, rules: ClassRules, about: Known) -> list[Findings]:
         together = runs.totals(np.abs(about.reactive))
         parts.append(_run_findings(block, Rule.REACTIVE_ALONE, rules, runs, measured=together, limits=limit))
     days = _Days(block, known)
-    if days.count and rules.spike.severity:
+    if days.count and days.per_day > _LEAST_KNOWN and rules.spike.severity:
         parts.append(_spikes(block, rules, days))
     if days.count and (rules.high.severity or rules.low.severity):
         parts += _totals(block, rules, days)
@@ -178,7 +183,7 @@ def _run_findings(
 ) -> Findings:
     severity = rules.severity(rule)
     if severity is Severity.OFF:
-        return Findings.none(decimals=block.decimals, seconds=block.seconds)
+        return Findings.none(decimals=block.decimals, seconds=block.seconds, unit=block.unit)
     return found(
         block,
         rule,
@@ -227,7 +232,7 @@ class _Days:
 
     def __init__(self, block: Block, known: NDArray[np.bool_]) -> None:
         self.per_day = block.per_day
-        self.count = block.values.shape[1] // self.per_day
+        self.count = block.values.shape[1] // self.per_day if self.per_day else 0
         whole = (block.values.shape[0], self.count, self.per_day)
         self.values = block.values[:, : self.count * self.per_day].reshape(whole)
         self.known = known[:, : self.count * self.per_day].reshape(whole)
@@ -286,8 +291,10 @@ def spike_limits(block: Block, rules: ClassRules) -> tuple[NDArray[np.int64], ND
     """Per point and day (points, days): the spike rule's limit without its guard, and the day's third highest.
 
     A day counts, to be judged and as history, when at least half of its intervals have a value; one that does not has
-    a limit that nothing is above.
+    a limit that nothing is above. A day must have more than three intervals.
     """
+    if block.per_day <= _LEAST_KNOWN:
+        raise ValueError(f"days of intervals of {block.seconds} seconds have no third highest")
     days = _Days(block, block.known)
     expected, third, counts = expected_peaks(block, rules, days)
     never = np.iinfo(np.int64).max // 2

@@ -119,6 +119,7 @@ def estimate(
     zone: tzinfo | None = None,
     registers: Sequence[RegisterRead] = (),
     within: Period | None = None,
+    unit: str = "kWh",
 ) -> Estimates:
     """Estimates for every interval that is missing: flagged so, or not listed.
 
@@ -126,7 +127,7 @@ def estimate(
     like days are alike in (UTC when not given). Reads on the edges of intervals bound gaps; others are left out.
     Deterministic; integers throughout, but for the shape that is scaled.
     """
-    grid = _Grid(series, within, zone or UTC)
+    grid = _Grid(series, within, zone or UTC, unit)
     reads = sorted({r.at: r for r in registers if grid.on_edge(r.at)}.values(), key=lambda r: r.at)
     edges = {(one.at - grid.start) // series.seconds for one in reads}
     filled: list[Estimate] = []
@@ -149,7 +150,8 @@ def estimate(
 class _Grid:
     """A series as dense columns: ``values``, where they are ``known``, and where ``sure``: no estimate, no doubt."""
 
-    def __init__(self, series: IntervalSeries, within: Period | None, zone: tzinfo) -> None:
+    def __init__(self, series: IntervalSeries, within: Period | None, zone: tzinfo, unit: str) -> None:
+        self.unit = unit
         self.seconds, self.decimals, self.zone = series.seconds, series.decimals, zone
         span = series.period
         listed = (epoch(span.start), epoch(span.end)) if span is not None else None
@@ -313,14 +315,14 @@ def _scaled(
         why = "not scaled, as some of what lacks between the reads is not estimated"
         return [replace(one, rule=f"{one.rule}; {why}") for one in members]
     if due < 0 and not rules.estimate.negative:
-        why = f"not scaled, as the register leaves {amount(due, grid.decimals)} for it"
+        why = f"not scaled, as the register leaves {amount(due, grid.decimals, grid.unit)} for it"
         return [replace(one, rule=f"{one.rule}; {why}") for one in members]
     shares = apportioned(np.concatenate([one.values for one in members]), due)
     done, at = [], 0
     for one in members:
         values = shares[at : at + len(one.values)]
         at += len(one.values)
-        rule = f"{one.rule}, scaled to the register: {amount(due, grid.decimals)}"
+        rule = f"{one.rule}, scaled to the register: {amount(due, grid.decimals, grid.unit)}"
         done.append(replace(one, values=values, rule=rule, scaled_to=due))
     return done
 

@@ -26,7 +26,7 @@ class Block:
     """The intervals of many points over one span, dense.
 
     ``start``      epoch seconds of the first interval; a *day* of the checks is each 24 hours from here
-    ``seconds``    length of an interval; divides a day
+    ``seconds``    length of an interval; what looks at days is left out when it does not divide one
     ``values``     int32 or int64 of shape (points, intervals), in units of ``10**-decimals`` kWh (kvarh)
     ``qualities``  uint8 of the same shape, :class:`~wattledger.kernel.Quality`; a missing one's value means nothing
     """
@@ -36,15 +36,16 @@ class Block:
     values: NDArray[np.int32] | NDArray[np.int64]
     qualities: NDArray[np.uint8]
     decimals: int = 3
+    unit: str = "kWh"
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape != self.qualities.shape:  # noqa: PLR2004 - points and intervals
             raise ValueError("values and qualities must both have the shape (points, intervals)")
-        if self.seconds <= 0 or _DAY % self.seconds:
-            raise ValueError(f"intervals of {self.seconds} seconds do not fill a day")
+        if self.seconds <= 0:
+            raise ValueError(f"no interval lasts {self.seconds} seconds")
 
     @classmethod
-    def of_series(cls, series: IntervalSeries, *, start: int | None = None) -> Self:
+    def of_series(cls, series: IntervalSeries, *, start: int | None = None, unit: str = "kWh") -> Self:
         """One point's block, from ``start`` (the first interval's when not given); what is not listed is missing.
 
         An interval off the grid of ``start`` stands in the slot that it begins in.
@@ -58,7 +59,14 @@ class Block:
         qualities = np.zeros((1, max(count, 0)), dtype=np.uint8)
         values[0, slots[inside]] = series.values[inside]
         qualities[0, slots[inside]] = series.qualities[inside]
-        return cls(start=start, seconds=series.seconds, values=values, qualities=qualities, decimals=series.decimals)
+        return cls(
+            start=start,
+            seconds=series.seconds,
+            values=values,
+            qualities=qualities,
+            decimals=series.decimals,
+            unit=unit,
+        )
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -68,8 +76,8 @@ class Block:
 
     @property
     def per_day(self) -> int:
-        """Intervals a day."""
-        return _DAY // self.seconds
+        """Intervals a day; 0 when they do not fill one."""
+        return 0 if _DAY % self.seconds else _DAY // self.seconds
 
     def units(self, kwh: Decimal) -> int:
         """An amount in kWh as whole units of this block, rounded down."""
@@ -113,9 +121,10 @@ class Findings:
     limits: NDArray[np.int64]
     decimals: int
     seconds: int
+    unit: str = "kWh"
 
     @classmethod
-    def none(cls, *, decimals: int = 3, seconds: int = 900) -> Self:
+    def none(cls, *, decimals: int = 3, seconds: int = 900, unit: str = "kWh") -> Self:
         """No findings."""
         nothing = np.zeros(0, dtype=np.int64)
         small = np.zeros(0, dtype=np.uint8)
@@ -129,6 +138,7 @@ class Findings:
             limits=nothing,
             decimals=decimals,
             seconds=seconds,
+            unit=unit,
         )
 
     @classmethod
@@ -145,6 +155,7 @@ class Findings:
             **{name: column[order] for name, column in columns.items()},
             decimals=parts[0].decimals,
             seconds=parts[0].seconds,
+            unit=parts[0].unit,
         )
 
     def __len__(self) -> int:
@@ -165,7 +176,7 @@ class Findings:
             period=period,
             measured=measured,
             limit=limit,
-            words=_words(rule, measured, limit, period.seconds, self.decimals),
+            words=_words(rule, measured, limit, period.seconds, (self.decimals, self.unit)),
         )
 
     def picked(self, which: NDArray[np.bool_]) -> Self:
@@ -180,6 +191,7 @@ class Findings:
             limits=self.limits[which],
             decimals=self.decimals,
             seconds=self.seconds,
+            unit=self.unit,
         )
 
     def of(self, *rules: Rule) -> Self:
@@ -242,6 +254,7 @@ def found(  # noqa: PLR0913 - a finding's columns
         limits=np.broadcast_to(np.asarray(limits, dtype=np.int64), (count,)),
         decimals=block.decimals,
         seconds=block.seconds,
+        unit=block.unit,
     )
 
 
@@ -258,11 +271,12 @@ def amount(units: int, decimals: int, unit: str = "kWh") -> str:
 
 def lasting(seconds: int) -> str:
     """A duration as a person says it."""
+    parts, left = [], seconds
     for length, name in ((_DAY, "day"), (_HOUR, "hour"), (60, "minute"), (1, "second")):
-        if seconds >= length and seconds % length == 0:
-            count = seconds // length
-            return f"{count:,} {name}{'' if count == 1 else 's'}"
-    return "no time" if seconds == 0 else f"{seconds:,} seconds"
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count:,} {name}{'' if count == 1 else 's'}")
+    return " ".join(parts) or "no time"
 
 
 _SCORED = {Rule.SPIKE, Rule.HIGH, Rule.LOW}
@@ -291,12 +305,13 @@ _WORDS = {
 }
 
 
-def _words(rule: Rule, measured: int, limit: int, length: int, decimals: int) -> str:
+def _words(rule: Rule, measured: int, limit: int, length: int, scale: tuple[int, str]) -> str:
+    decimals, unit = scale
     if rule in _SCORED and decimals > _SHOWN_DECIMALS:
         limit = round(Decimal(limit).scaleb(_SHOWN_DECIMALS - decimals)) * 10 ** (decimals - _SHOWN_DECIMALS)
     return _WORDS[rule].format(
-        energy=amount(measured, decimals),
-        allowed=amount(limit, decimals),
+        energy=amount(measured, decimals, unit),
+        allowed=amount(limit, decimals, unit),
         kvarh=amount(measured, decimals, "kvarh"),
         during=lasting(length),
         span=lasting(measured),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wattledger.kernel import IntervalSeries, Period, epoch, from_epoch
+from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch
 from wattledger.readings.vee._checks import Known, check_block
 from wattledger.readings.vee._findings import Block, Findings, found
 from wattledger.readings.vee._rules import ClassRules, Rule, Severity
@@ -24,7 +24,12 @@ _NOTHING_KNOWN = Known()
 
 
 def check_series(
-    series: IntervalSeries, *, rules: ClassRules, zone: tzinfo | None = None, known: Known = _NOTHING_KNOWN
+    series: IntervalSeries,
+    *,
+    rules: ClassRules,
+    zone: tzinfo | None = None,
+    known: Known = _NOTHING_KNOWN,
+    unit: str = "kWh",
 ) -> Findings:
     """One channel's findings: all of :func:`~wattledger.readings.vee.check_block`, its grid, its clock and calendar.
 
@@ -32,8 +37,8 @@ def check_series(
     one point; what it says by interval begins there too: :func:`block_of_series` is the block.
     """
     if not len(series):
-        return Findings.none(decimals=series.decimals, seconds=series.seconds)
-    block = block_of_series(series, zone=zone)
+        return Findings.none(decimals=series.decimals, seconds=series.seconds, unit=unit)
+    block = block_of_series(series, zone=zone, unit=unit)
     first = int(series.starts[0])
     every = check_block(block, rules=rules, known=known)
     findings = every.picked(every.ends > first)  # what lies between midnight and the first interval is no gap
@@ -46,14 +51,14 @@ def check_series(
     return Findings.joined(parts)
 
 
-def block_of_series(series: IntervalSeries, *, zone: tzinfo | None = None) -> Block:
+def block_of_series(series: IntervalSeries, *, zone: tzinfo | None = None, unit: str = "kWh") -> Block:
     """A series as a block of one point that begins at the local midnight at or before its first interval."""
     if not len(series):
-        return Block.of_series(series)
+        return Block.of_series(series, unit=unit)
     first = from_epoch(int(series.starts[0])).astimezone(zone or UTC)
     midnight = epoch(datetime(first.year, first.month, first.day, tzinfo=zone or UTC))
     grid = (int(series.starts[0]) - midnight) % series.seconds  # a whole series off the clock keeps its grid
-    return Block.of_series(series, start=midnight + grid if grid * 2 < series.seconds else midnight)
+    return Block.of_series(series, start=midnight + grid if grid * 2 < series.seconds else midnight, unit=unit)
 
 
 def _off_grid(block: Block, series: IntervalSeries, rules: ClassRules) -> Findings:
@@ -96,6 +101,19 @@ def _where_clocks_turn(gap: Period, zone: tzinfo) -> bool:
     start, end = gap.start.astimezone(zone), gap.end.astimezone(zone)
     midnights = (start.hour, start.minute, end.hour, end.minute) == (0, 0, 0, 0)
     return midnights and (start.month, start.day) == _LEAP and gap.seconds == _DAY
+
+
+def flagged(series: IntervalSeries, findings: Findings) -> IntervalSeries:
+    """The series with doubted readings SUSPECT and failed ones MISSING, as ``Findings.flagged`` does for a block."""
+    qualities = series.qualities.copy()
+    actual = np.isin(qualities, (Quality.ACTUAL, Quality.SUSPECT))
+    for severity, quality in ((Severity.SUSPECT, Quality.SUSPECT), (Severity.FAIL, Quality.MISSING)):
+        these = findings.severities == severity
+        edges = np.zeros(len(series) + 1, dtype=np.int64)
+        np.add.at(edges, series.starts.searchsorted(findings.begins[these]), 1)
+        np.add.at(edges, series.starts.searchsorted(findings.ends[these]), -1)
+        qualities[(edges.cumsum()[:-1] > 0) & actual] = quality
+    return IntervalSeries(series.starts, series.values, qualities, series.seconds, series.decimals)
 
 
 def check_rows(
