@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/tariff-language.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 EXAMPLES = {text.split("\n")[0].removeprefix("id: "): text for text in BLOCKS}
-SAMPLES = sorted((ROOT / "src/wattledger").glob("**/*.yaml"))
+SAMPLES = sorted(
+    [*(ROOT / "src/wattledger").glob("tariffs/shipped/*.yaml"), *(ROOT / "src/wattledger").glob("demo/tariffs/*.yaml")]
+)
 
 FACTS: dict[str, Fact] = {"contracted_kw": Decimal(6), "phases": 3, "pensioner": True}
 """What the examples ask of a contract."""
