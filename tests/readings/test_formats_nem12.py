@@ -119,7 +119,6 @@ def test_a_sample_with_several_qualities_and_one_with_two_commodities(shared: Pa
         ("invalid__Example_NEM12_incomplete_interval.csv", 3, "0 values"),
         ("invalid__Example_NEM12_missing_header.csv", 2, "no 100 record"),
         ("invalid__Example_empty_file.csv", 1, "empty"),
-        ("Example_NEM13_consumption_data.csv", 1, "NEM13"),
     ],
 )
 def test_an_invalid_sample_is_refused_with_line_and_cause(shared: Path, name: str, line: int, cause: str) -> None:

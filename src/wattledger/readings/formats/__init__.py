@@ -7,12 +7,15 @@ its name does not matter.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
 
 from wattledger.readings.formats import _columnar
+from wattledger.readings.formats._cim import looks_like_cim, read_cim
 from wattledger.readings.formats._csv import read_csv
+from wattledger.readings.formats._dsmr import looks_like_dsmr, read_dsmr
 from wattledger.readings.formats._espi import read_espi
 from wattledger.readings.formats._model import (
     Channel,
@@ -26,7 +29,9 @@ from wattledger.readings.formats._model import (
     RegisterRead,
     ZoneNeeded,
 )
+from wattledger.readings.formats._mscons import looks_like_edifact, read_mscons
 from wattledger.readings.formats._nem12 import looks_like_nem, read_nem12
+from wattledger.readings.formats._nem13 import read_nem13
 from wattledger.readings.formats._source import Source, sources_in
 from wattledger.readings.formats._table import looks_like_table, read_table
 from wattledger.readings.formats._together import together
@@ -49,18 +54,20 @@ __all__ = [
 
 _PEEK = 4096
 _HTML = re.compile(rb"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_NEM13 = re.compile(r"\"?100\"?,\s*\"?NEM13", re.IGNORECASE)
 _FOREIGN = (
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", "an Office document"),
-    (b"UNA", "an EDIFACT message"),
-    (b"UNB+", "an EDIFACT message"),
     (b"{", "JSON"),
     (b"[", "JSON"),
 )
 
 
 def read_file(path: Path, *, zone: tzinfo | None = None) -> ReadingsFile:
-    """The readings in the file at ``path``: NEM12, Green Button (ESPI XML) or CSV, plain, in a zip or gzipped.
+    """The readings in the file at ``path``, plain, gzipped or several in a zip, whatever format it is.
+
+    NEM12, NEM13, Green Button (ESPI XML), MSCONS, DSMR P1 telegrams, IEC 61968-9 MeterReadings, Parquet, CSV. Intervals
+    are in ``channels``; what registers that only grow showed is in ``registers``.
 
     ``zone`` is where the meter's clock stood, for files whose times carry no offset; files that know better ignore it.
 
@@ -76,17 +83,11 @@ def read_file(path: Path, *, zone: tzinfo | None = None) -> ReadingsFile:
 
 
 def _read_one(source: Source, kind: FileFormat, zone: tzinfo | None) -> ReadingsFile:
-    match kind:
-        case FileFormat.NEM12:
-            return read_nem12([source])
-        case FileFormat.ESPI:
-            return read_espi(source)
-        case FileFormat.PARQUET:
-            table, said = _columnar.as_csv(source)
-            file = _read_table_or_csv(table, zone)
-            return replace(file, format=FileFormat.PARQUET, assumptions=(*said, *file.assumptions))
-        case _:
-            return _read_table_or_csv(source, zone)
+    if kind is FileFormat.PARQUET:
+        table, said = _columnar.as_csv(source)
+        file = _read_table_or_csv(table, zone)
+        return replace(file, format=FileFormat.PARQUET, assumptions=(*said, *file.assumptions))
+    return _READERS[kind](source, zone)
 
 
 def _read_table_or_csv(source: Source, zone: tzinfo | None) -> ReadingsFile:
@@ -107,9 +108,27 @@ def _kind(source: Source) -> FileFormat:
         if head.startswith(begins):
             raise source.refuse(f"this is {what}, which is not read", line=1, remedy="give NEM12, Green Button or CSV")
     if head.startswith(b"<") or _is_wide_xml(source.data):
-        return FileFormat.ESPI
-    return FileFormat.NEM12 if looks_like_nem(head.decode("latin-1")) else FileFormat.CSV
+        return FileFormat.CIM if looks_like_cim(head.replace(b"\0", b"")) else FileFormat.ESPI
+    if looks_like_dsmr(head):
+        return FileFormat.DSMR
+    text = head.decode("latin-1")
+    if looks_like_edifact(text):
+        return FileFormat.MSCONS
+    if _NEM13.match(text):
+        return FileFormat.NEM13
+    return FileFormat.NEM12 if looks_like_nem(text) else FileFormat.CSV
 
 
 def _is_wide_xml(data: bytes) -> bool:
     return data.startswith((b"\xff\xfe<\0", b"\xfe\xff\0<"))
+
+
+_READERS: dict[FileFormat, Callable[[Source, tzinfo | None], ReadingsFile]] = {
+    FileFormat.NEM12: lambda source, _: read_nem12([source]),
+    FileFormat.NEM13: lambda source, _: read_nem13(source),
+    FileFormat.ESPI: lambda source, _: read_espi(source),
+    FileFormat.DSMR: lambda source, _: read_dsmr(source),
+    FileFormat.MSCONS: lambda source, zone: read_mscons(source, zone=zone),
+    FileFormat.CIM: lambda source, zone: read_cim(source, zone=zone),
+    FileFormat.CSV: _read_table_or_csv,
+}
