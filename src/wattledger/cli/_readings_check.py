@@ -93,15 +93,14 @@ class Checked:
 
     @property
     def superseded(self) -> int:
-        """Readings that had another value for the same interval and gave way."""
+        """Readings that gave way to the provider's later update of the same interval."""
         return sum(channel.superseded for channel in self.file.channels)
 
     @property
     def faults(self) -> int:
-        """What a person should look at: findings that doubt values, readings refused, readings that contradict."""
+        """What a person should look at: findings that doubt values, and readings refused."""
         grave = sum(len(one.findings.at_least(vee.Severity.SUSPECT)) for one in self.channels)
-        contradicting = self.superseded if self.rules.default.conflicting.severity >= vee.Severity.SUSPECT else 0
-        return grave + self.file.refused_count + contradicting
+        return grave + self.file.refused_count
 
 
 def checked_file(path: Path, *, rules: Path | None, zone: tzinfo | None) -> Checked:
@@ -205,7 +204,7 @@ def as_json(result: Checked) -> dict[str, Any]:
             "file": file.readings,
             "stored": file.stored,
             "duplicates": file.duplicates,
-            "conflicting": result.superseded,
+            "superseded": result.superseded,
             "refused": file.refused_count,
         },
         "channels": [_channel(one) for one in result.channels],

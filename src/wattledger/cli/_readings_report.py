@@ -21,13 +21,12 @@ def as_text(result: Checked) -> Iterator[str]:
     file = result.file
     counts = [f"{file.readings:,} readings", f"{file.stored:,} taken"]
     counts += [f"{file.duplicates:,} duplicate"] if file.duplicates else []
+    counts += [f"{result.superseded:,} of them superseded by a later update"] if result.superseded else []
     counts += [f"{file.refused_count:,} refused"] if file.refused_count else []
     yield f"{file.path.name}: {file.format.value}, {', '.join(counts)}"
     for one in result.channels:
         yield ""
         yield from _channel(one)
-    if result.superseded:
-        yield f"\nConflicting: {result.superseded:,} readings had another value for an interval; the later one counts."
     yield from _listed(
         "Refused",
         [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CELLS = 4_000_000  # intervals looked at together: what a check needs beside them stays in tens of megabytes
-_USUAL, _PEAK, _LOW, _HIGH = 0.80, 0.95, 0.05, 0.95
+_USUAL, _PEAK, _MIDDLE, _HIGH = 0.80, 0.95, 0.50, 0.95
 _PERCENT = 100
 _HOUR = 3600
 _DAY = 86_400
@@ -346,7 +346,7 @@ def _totals(block: Block, rules: ClassRules, days: _Days) -> list[Findings]:
             )
         )
     if rules.low.severity:
-        limits = float(rules.low.share) * lows.quantile(_LOW)
+        limits = float(rules.low.share) * lows.quantile(_MIDDLE)
         with np.errstate(invalid="ignore"):
             low = whole & (own < limits)
         daily = Block(start=block.start, seconds=_DAY, values=totals, qualities=low.astype(np.uint8))

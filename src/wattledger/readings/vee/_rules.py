@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum, StrEnum
@@ -161,7 +161,7 @@ class High(Plain):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Low(Plain):
-    """How far below its own usual low a day may be, and for how many days."""
+    """How far below its own median day a day may be, and for how many days."""
 
     share: Decimal
     days: int
@@ -313,10 +313,7 @@ class _Reader:
         root = self._root(text)
         if root is None:
             return None
-        parts = {key: (node, path) for key, node, path in self._mapping(root, "")}
-        for key, (node, path) in parts.items():
-            if key not in {"defaults", "classes"}:
-                self._fault(path, node, "there is no such clause; there are defaults, classes")
+        parts = {key: (node, path) for key, node, path in self._mapping(root, "", ("defaults", "classes"))}
         if "defaults" not in parts:
             if not self.faults:
                 self._fault("", root, "defaults are missing")
@@ -346,7 +343,8 @@ class _Reader:
     def _fault(self, path: str, node: yaml.Node, cause: str) -> None:
         self.faults.append(RulesFault(path, node.start_mark.line + 1, cause))
 
-    def _mapping(self, node: yaml.Node, path: str) -> Iterator[tuple[str, yaml.Node, str]]:
+    def _mapping(self, node: yaml.Node, path: str, known: Collection[str] = ()) -> Iterator[tuple[str, yaml.Node, str]]:
+        """Name, value and path of each entry; one that is not ``known`` is a fault, unless any may be."""
         if not isinstance(node, yaml.MappingNode):
             self._fault(path, node, "a mapping is needed")
             return
@@ -361,17 +359,17 @@ class _Reader:
                 self._fault(below, key, "stands twice")
                 continue
             seen.add(name)
+            if known and name not in known:
+                self._fault(below, key, f"there is no such clause; there are {', '.join(known)}")
+                continue
             yield name, value, below
 
     def _defaults(self, node: yaml.Node, path: str) -> ClassRules | None:
         found: dict[str, Any] = {}
         before = len(self.faults)
         named = set[str]()
-        for name, value, below in self._mapping(node, path):
+        for name, value, below in self._mapping(node, path, _KINDS):
             named.add(name)
-            if name not in _KINDS:
-                self._fault(below, value, self._no_such(_KINDS))
-                continue
             told = self._told(value, below, _KINDS[name])
             lacking = [one.name for one in fields(_KINDS[name]) if one.name not in told]
             if lacking and len(self.faults) == before:
@@ -385,28 +383,19 @@ class _Reader:
 
     def _class(self, node: yaml.Node, path: str, default: ClassRules) -> ClassRules:
         changed: dict[str, Any] = {}
-        for name, value, below in self._mapping(node, path):
-            if name not in _KINDS:
-                self._fault(below, value, self._no_such(_KINDS))
-                continue
+        for name, value, below in self._mapping(node, path, _KINDS):
             changed[name] = replace(getattr(default, name), **self._told(value, below, _KINDS[name]))
         return replace(default, **changed)
 
     def _told(self, node: yaml.Node, path: str, kind: type[Any]) -> dict[str, Any]:
         known = [one.name for one in fields(kind)]
         told: dict[str, Any] = {}
-        for name, value, below in self._mapping(node, path):
-            if name not in known:
-                self._fault(below, value, self._no_such(known))
-            elif not isinstance(value, yaml.ScalarNode):
+        for name, value, below in self._mapping(node, path, known):
+            if not isinstance(value, yaml.ScalarNode):
                 self._fault(below, value, "a single value is needed")
             else:
                 told[name] = self._value(name, str(value.value), value, below)
         return told
-
-    @staticmethod
-    def _no_such(known: Iterable[str]) -> str:
-        return f"there is no such clause; there are {', '.join(known)}"
 
     def _value(self, name: str, text: str, node: yaml.Node, path: str) -> Severity | bool | int | Decimal:
         if name == "severity":
