@@ -39,6 +39,7 @@ from wattledger.readings.formats._model import (
     Refused,
     ZoneNeeded,
 )
+from wattledger.readings.formats._shapes import Table, reshaped
 from wattledger.readings.formats._source import Source, shown
 from wattledger.readings.formats._stamps import (
     DAY,
@@ -47,14 +48,12 @@ from wattledger.readings.formats._stamps import (
     date_part,
     full_stamps,
     looks_full,
-    looks_timed,
     split_stamps,
 )
 
 _DELIMITERS = (";", "\t", "|", ",")
-_SAMPLE_LINES, _SAMPLE_ROWS = 240, 60
+_SAMPLE_LINES = 240
 _MOST_COLUMNS = 2000
-_FEWEST_SLOTS = 24
 _LONGEST_RUN = 8
 _GRID = 900
 _MANY = 48
@@ -89,35 +88,19 @@ def read_csv(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
     """
     lines, note = source.lines()
     delimiter = _delimiter(source, lines)
-    table, unfolded = _cut(source, lines, delimiter)
+    table, shape = _cut(source, lines, delimiter)
     try:
         layout = layout_of(table.sample())
     except NoLayout as error:
         line = table.lines[min(error.row, len(table.lines) - 1)]
         raise source.refuse(error.cause, line=line, remedy=error.remedy) from error
-    table = _Table(table.rows[layout.first :], table.lines[layout.first :])
+    table = Table(table.rows[layout.first :], table.lines[layout.first :])
     _check_widths(source, table, layout)
-    said = [sentence for sentence in (note, unfolded) if sentence] + layout.said
+    said = [*([note] if note else []), *shape, *layout.said]
     return _Reader(source, table, layout, delimiter, said).file(zone)
 
 
 # --- cutting the text into a table --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The rows of a file that hold something, and the line each ends on."""
-
-    rows: list[list[str]]
-    lines: list[int]
-
-    def column(self, index: int) -> list[str]:
-        """The cells of a column, stripped; what a short row does not have is empty."""
-        return [row[index].strip() if index < len(row) else "" for row in self.rows]
-
-    def sample(self) -> list[list[str]]:
-        """The first rows, their cells stripped: enough to see what the columns are."""
-        return [[cell.strip() for cell in row] for row in self.rows[:_SAMPLE_ROWS]]
 
 
 def _delimiter(source: Source, lines: list[str]) -> str:
@@ -139,9 +122,9 @@ def _delimiter(source: Source, lines: list[str]) -> str:
     return widest
 
 
-def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[_Table, str | None]:
-    """The table, and a sentence if its days stood in rows and were unfolded."""
-    table = _Table([], [])
+def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[Table, list[str]]:
+    """The table with a row per interval, and sentences of how it was made that."""
+    table = Table([], [])
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         for row in reader:
@@ -155,36 +138,10 @@ def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[_Table, 
         raise source.refuse(f"the line is not a row of a table ({error})", line=reader.line_num) from error
     if not table.rows:
         raise source.refuse("the file is empty", line=1)
-    return _unfolded(source, table)
+    return reshaped(source, table)
 
 
-def _unfolded(source: Source, table: _Table) -> tuple[_Table, str | None]:
-    """A table with a column per time of day as one with a row per interval; any other as it is."""
-    header = next((i for i, row in enumerate(table.sample()) if sum(map(looks_timed, row)) >= _FEWEST_SLOTS), None)
-    if header is None:
-        return table, None
-    names = [name.strip() for name in table.rows[header]]
-    slots = [index for index, name in enumerate(names) if looks_timed(name)]
-    others = [index for index, name in enumerate(names) if not looks_timed(name)]
-    labels = [names[index] for index in slots]
-    # 00:30 to 00:00: the labels are the ends of the intervals, and the last one is the midnight after.
-    ends = labels[-1].partition("-")[0].strip() in {"00:00", "0:00", "24:00", "00:00:00", "0000", "2400"}
-    if ends:
-        labels[-1] = "24:00"
-    rows = [[*(names[index] for index in others), "end time" if ends else "time", "value"]]
-    lines = [table.lines[header]]
-    for row, line in zip(table.rows[header + 1 :], table.lines[header + 1 :], strict=True):
-        if any(map(str.strip, row[len(names) :])):
-            raise source.refuse(f"the row has {len(row)} cells and the table {len(names)} columns", line=line)
-        cells = row + [""] * (len(names) - len(row))
-        shared = [cells[index] for index in others]
-        rows += [[*shared, label, cells[index]] for label, index in zip(labels, slots, strict=True)]
-        lines += [line] * len(slots)
-    what = "ends" if ends else "starts"
-    return _Table(rows, lines), f"Every row is a day with {len(slots)} columns, named by the {what} of the intervals."
-
-
-def _check_widths(source: Source, table: _Table, layout: Layout) -> None:
+def _check_widths(source: Source, table: Table, layout: Layout) -> None:
     needed, width = layout.needed, layout.width
     for row, line in zip(table.rows, table.lines, strict=True):
         if len(row) <= needed or (len(row) > width and any(map(str.strip, row[width:]))):
@@ -215,7 +172,7 @@ class _Group:
 class _Reader:
     """Reads a table by its layout."""
 
-    def __init__(self, source: Source, table: _Table, layout: Layout, delimiter: str, said: list[str]) -> None:
+    def __init__(self, source: Source, table: Table, layout: Layout, delimiter: str, said: list[str]) -> None:
         self._source = source
         self._table = table
         self._layout = layout
