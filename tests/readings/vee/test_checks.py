@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, zone_named
+from wattledger.readings import read_file
 from wattledger.readings.vee import (
     Block,
     ClassRules,
@@ -33,6 +35,7 @@ MIDNIGHT = epoch(datetime(2026, 1, 5, tzinfo=UTC))  # a Monday
 HOUR = 3600
 DAY = 24
 RULES = shipped_rules().of("import")
+LOADS = Path(__file__).parents[3].parent / "shared" / "data" / "loads"
 
 
 def block(values: object, qualities: object = None, *, seconds: int = HOUR) -> Block:
@@ -105,6 +108,35 @@ def test_without_history_the_plain_ratio_decides() -> None:
     assert len(check_block(block(values), rules=RULES)) == 0
     values[0, 3] = int(limit) + 2
     assert told(check_block(block(values), rules=RULES)) == [("spike", 0, 3, 4)]
+
+
+@pytest.mark.skipif(not LOADS.exists(), reason="the sample data is not there")
+def test_of_real_homes_few_honest_days_are_doubted_and_nearly_all_great_spikes_found() -> None:
+    honest, found = list[bool](), {3: list[bool](), 5: list[bool](), 10: list[bool]()}
+    for name in ("london_household_30min.csv", "uk_household_hourly.csv.gz"):
+        series = read_file(LOADS / name, zone=UTC).channels[0].series
+        home = Block.of_series(series, start=int(series.starts[0]) // 86_400 * 86_400)
+        count = home.values.shape[1] // home.per_day
+        home = replace(
+            home, values=home.values[:, : count * home.per_day], qualities=home.qualities[:, : count * home.per_day]
+        )
+        whole = np.flatnonzero(home.known.reshape(count, -1).all(axis=1))
+        honest += np.isin(whole, doubted_days(home)).tolist()
+        for times, hits in found.items():
+            values = home.values.reshape(count, -1).copy()
+            spoilt = whole[times::57]  # none in the history of another
+            slots = np.random.default_rng(times).integers(0, home.per_day, len(spoilt))
+            values[spoilt, slots] = times * values[spoilt].max(axis=1)
+            hits.extend(np.isin(spoilt, doubted_days(replace(home, values=values.reshape(1, -1)))).tolist())
+    assert np.mean(honest) <= 0.0205
+    assert np.mean(found[10]) >= 0.92
+    assert np.mean(found[5]) >= 0.80
+    assert np.mean(found[3]) >= 0.5
+
+
+def doubted_days(home: Block) -> NDArray[np.int64]:
+    findings = check_block(home, rules=RULES).of(Rule.SPIKE)
+    return np.unique((findings.begins - home.start) // 86_400)
 
 
 def test_below_the_guard_nothing_is_a_spike() -> None:

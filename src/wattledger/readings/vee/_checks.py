@@ -17,7 +17,7 @@ from wattledger.readings.vee._rules import ClassRules, Rule, Severity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_CELLS = 4_000_000  # intervals looked at together: what a check needs beside them stays in tens of megabytes
+_CELLS = 1_000_000  # intervals looked at together: what a check needs beside them stays in tens of megabytes
 _USUAL, _PEAK, _MIDDLE, _HIGH = 0.80, 0.95, 0.50, 0.95
 _PERCENT = 100
 _HOUR = 3600
