@@ -404,3 +404,8 @@ def test_the_command_itself(hours: Callable[..., Path]) -> None:
     bad = subprocess.run([*command, "/none.yaml"], capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("wattledger: /none.yaml: ")
+
+
+def test_who_only_reads_files_starts_without_the_database() -> None:
+    code = "import sys; from wattledger.readings import read_file; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

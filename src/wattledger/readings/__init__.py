@@ -1,28 +1,12 @@
 """How much, when and how sure: the interval store and the files that readings come in.
 
-The only room that answers "how much did this point use?".
+The only room that answers "how much did this point use?". The store, and with it the database library, is imported when
+it is first asked for: who only reads files starts without.
 """
 
-from wattledger.readings import vee
-from wattledger.readings._intervals import (
-    EXPORT,
-    IMPORT,
-    ArrivalSlot,
-    BatchConflict,
-    BatchRefused,
-    Change,
-    Collected,
-    IntervalBatch,
-    PointIntervals,
-    Receipt,
-    Revision,
-    arrivals,
-    collected,
-    ingest,
-    revisions,
-    series,
-    series_of_points,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from wattledger.readings.formats import (
     Channel,
     Commodity,
@@ -34,6 +18,28 @@ from wattledger.readings.formats import (
     ZoneNeeded,
     read_file,
 )
+
+if TYPE_CHECKING:
+    from wattledger.readings import vee
+    from wattledger.readings._intervals import (
+        EXPORT,
+        IMPORT,
+        ArrivalSlot,
+        BatchConflict,
+        BatchRefused,
+        Change,
+        Collected,
+        IntervalBatch,
+        PointIntervals,
+        Receipt,
+        Revision,
+        arrivals,
+        collected,
+        ingest,
+        revisions,
+        series,
+        series_of_points,
+    )
 
 __all__ = [
     "EXPORT",
@@ -64,3 +70,17 @@ __all__ = [
     "series_of_points",
     "vee",
 ]
+
+
+_STORE = "wattledger.readings._intervals"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name == "vee":
+        return import_module("wattledger.readings.vee")
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_STORE), name)
+    globals()[name] = value
+    return value
