@@ -194,6 +194,29 @@ def test_use_while_disconnected_is_summed_over_its_run() -> None:
     assert told(whole) == [("inactive_use", 1, 0, DAY)]
 
 
+def test_what_is_not_known_is_no_use_while_disconnected() -> None:
+    qualities = np.ones((1, DAY), np.uint8)
+    qualities[0, 5] = Quality.MISSING
+    known = Known(active=np.array([False]))
+    findings = check_block(block(np.full((1, DAY), 10), qualities), rules=RULES, known=known).of(Rule.INACTIVE_USE)
+    assert told(findings) == [("inactive_use", 0, 0, 5), ("inactive_use", 0, 6, DAY)]
+
+
+def test_a_day_with_less_than_half_of_its_values_is_not_judged() -> None:
+    for known, found in ((12, 1), (11, 0)):
+        values = homely()
+        values[0, 10 * DAY + 7] = 9000
+        qualities = np.ones(values.shape, np.uint8)
+        qualities[0, 10 * DAY + known : 11 * DAY] = Quality.MISSING
+        assert len(check_block(block(values, qualities), rules=RULES).of(Rule.SPIKE)) == found
+
+
+def test_a_great_population_is_looked_at_in_parts_and_keeps_its_numbers() -> None:
+    values = np.full((9000, 10 * DAY), 100)
+    values[[0, 4166, 4167, 8999], 30] = -1
+    assert [f.point for f in check_block(block(values), rules=RULES)] == [0, 4166, 4167, 8999]
+
+
 def test_reactive_energy_needs_active_energy_beside_it() -> None:
     values = np.full((1, DAY), 10)
     values[0, 8:10] = 0

@@ -130,6 +130,13 @@ def test_the_nearest_reads_bind_and_a_read_within_a_gap_divides_it() -> None:
     assert (len(first.values), len(second.values)) == (8, 16)
 
 
+@pytest.mark.parametrize("cut", [1, 23])
+def test_a_read_just_within_a_gap_divides_it(cut: int) -> None:
+    reads = [read(360, 0), read(360 + cut, 70), read(384, 5000)]
+    first, second = estimate(series(days_numbered(), [(360, 384)]), rules=RULES, registers=reads).filled
+    assert (len(first.values), first.total, second.total) == (cut, 70, 4930)
+
+
 def test_two_gaps_between_the_same_reads_share_the_difference() -> None:
     values = days_numbered()
     holes = [(100, 103), (110, 120)]
@@ -168,6 +175,14 @@ def test_nothing_known_but_the_register_is_spread_evenly() -> None:
     ).filled
     assert one.method is Method.FLAT
     assert one.values.tolist() == [2, 3, 2, 3]
+
+
+def test_only_what_is_asked_for_is_estimated_from_all_that_is_known() -> None:
+    gap = series(days_numbered(), [(100, 103), (360, 384), (600, 603)])
+    within = Period(MONDAY + timedelta(hours=300), MONDAY + timedelta(hours=370))
+    [one] = estimate(gap, rules=RULES, within=within).filled
+    assert one.period == Period(MONDAY + timedelta(hours=360), MONDAY + timedelta(hours=370))
+    assert one.method is Method.LIKE_DAYS
 
 
 def test_nothing_known_at_all_is_not_estimated() -> None:

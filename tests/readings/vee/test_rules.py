@@ -33,6 +33,7 @@ def changed(old: str, new: str) -> str:
     [
         ("limit: 1.55", "limit: much", "'much' is no number at defaults.spike.limit"),
         ("limit: 1.55", "limit: 0", "0 is not between 0.01 and 1000 at defaults.spike.limit"),
+        ("reach_days: 35", "reach_days: 401", "401 is not between 1 and 400 at defaults.estimate.reach_days"),
         ("limit: 1.55", "limit: nan", "'nan' is no number"),
         ("limit: 1.55", "limit: 1_0", "'1_0' is no number"),
         ("limit: 1.55", "limit: [1]", "a single value is needed at defaults.spike.limit"),
