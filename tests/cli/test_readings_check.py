@@ -82,6 +82,16 @@ def test_what_lacks_is_drawn_named_and_estimated(run: Run, write: Write) -> None
     assert result.out.endswith("1 fault to look at.\n")
 
 
+def test_years_without_a_value_are_one_line_of_the_bar(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    stamps = [start + timedelta(hours=n) for start in (START, START.replace(year=2036)) for n in range(48)]
+    path.write_text("start,kwh\n" + "".join(f"{at.isoformat()},0.5\n" for at in stamps), encoding="utf-8")
+    result = run(path)
+    assert "\n  2026-02  nothing until 2035-12\n" in result.out
+    assert ": not estimated: no like day is near\n" in result.out
+    assert len(result.out.splitlines()) < 30
+
+
 def test_json_tells_the_same_in_decimal_strings(run: Run, write: Write) -> None:
     result = run(write(range(50, 53), told={300: "30.5"}), "--json")
     assert result.code == 1

@@ -70,11 +70,23 @@ def _bars(days: Sequence[Day]) -> Iterator[str]:
     if len(months) > _MONTHS:
         shown = [(m, within) for m, within in months if any(d.present < d.expected for d in within)]
         yield f"  {len(months)} months; those with a gap:" if shown else f"  {len(months)} months, each without a gap"
+    empty: list[str] = []
     for (year, month), within in shown:
+        if not any(day.present for day in within):
+            empty.append(f"{year}-{month:02}")
+            continue
+        yield from _empty_months(empty)
+        empty.clear()
         signs = {day.day.day: _sign(day) for day in within}
         bar = "".join(signs.get(number, _OUTSIDE) for number in range(1, 32))
         gap = sum(day.expected - day.present for day in within)
         yield f"  {year}-{month:02}  {bar}{f'  {gap:,} lack' if gap else ''}".rstrip()
+    yield from _empty_months(empty)
+
+
+def _empty_months(months: Sequence[str]) -> Iterator[str]:
+    if months:
+        yield f"  {months[0]}  nothing" + (f" until {months[-1]}" if len(months) > 1 else "")
 
 
 def _sign(day: Day) -> str:
@@ -114,7 +126,7 @@ def _estimates(one: CheckedChannel) -> Iterator[str]:
         return
     intervals = sum(len(each.values) for each in filled)
     total = vee.amount(sum(each.total for each in filled), one.channel.series.decimals, one.channel.unit)
-    yield f"\n  Would be estimated: {intervals:,} intervals, {total}"
+    yield f"\n  Would be estimated: {intervals:,} interval{'' if intervals == 1 else 's'}, {total}"
     for each in filled[:_ESTIMATES]:
         units = vee.amount(each.total, one.channel.series.decimals, one.channel.unit)
         yield f"      {span(each.period, one.zone)}: {each.rule}; {units}"

@@ -185,6 +185,25 @@ def test_only_what_is_asked_for_is_estimated_from_all_that_is_known() -> None:
     assert one.method is Method.LIKE_DAYS
 
 
+def test_a_weekend_without_its_like_takes_the_days_that_are_near() -> None:
+    [one] = estimate(series(days_numbered(7), [(5 * DAY, 6 * DAY)]), rules=RULES).filled
+    assert one.like == (date(2026, 1, 11),)  # the Sunday
+    [one] = estimate(series(days_numbered(6), [(5 * DAY, 6 * DAY - 1)]), rules=RULES).filled
+    assert one.like == (date(2026, 1, 7), date(2026, 1, 8), date(2026, 1, 9))
+    assert one.rule.startswith("23 hours: the mean of 3 near days (")
+
+
+def test_years_are_not_bridged_by_a_line_but_by_the_register_they_are() -> None:
+    values = np.concatenate((np.full(30, 100), np.zeros(400 * DAY, np.int64), np.full(30, 100)))
+    gap = series(values, [(30, 30 + 400 * DAY)])
+    done = estimate(gap, rules=RULES)
+    assert done.filled == ()
+    assert [left.why for left in done.unfilled] == ["no like day is near"]
+    reads = [read(0, 0), read(len(values), 1_000_000)]
+    [one] = estimate(gap, rules=RULES, registers=reads).filled
+    assert one.total == 1_000_000 - 60 * 100
+
+
 def test_nothing_known_at_all_is_not_estimated() -> None:
     within = Period(MONDAY, MONDAY + timedelta(hours=4))
     done = estimate(IntervalSeries.empty(seconds=HOUR), rules=RULES, within=within)

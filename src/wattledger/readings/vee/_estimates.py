@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SATURDAY = 5
 _HOUR = 3600
+_DAY = 86_400
 _SURE = (Quality.ACTUAL, Quality.SUBSTITUTED)
 
 
@@ -137,8 +138,8 @@ def estimate(
         bounds = _bounds(grid, reads, first, last)
         try:
             shaped = _shape(grid, first, last, whole, rules, bounded=bounds is not None)
-        except LookupError:
-            unfilled.append(Unfilled(period=grid.period(first, last), why="no value before, after or on a like day"))
+        except LookupError as reason:
+            unfilled.append(Unfilled(period=grid.period(first, last), why=str(reason)))
             continue
         groups.setdefault(bounds, []).append(shaped)
     for bounds, members in groups.items():
@@ -234,16 +235,16 @@ def _shape(grid: _Grid, first: int, last: int, whole: int, rules: ClassRules, *,
     like = _like_days(grid, first, last, rules) if long or line is None else None
     length = lasting(whole * grid.seconds)
     if like is not None:
-        values, days = like
+        values, days, kind = like
         shown = ", ".join(day.isoformat() for day in days[:3]) + (", ..." if len(days) > 3 else "")  # noqa: PLR2004 - brief
-        why = f"{length}: the mean of {len(days)} like day{'' if len(days) == 1 else 's'} ({shown})"
+        why = f"{length}: the mean of {len(days)} {kind} day{'' if len(days) == 1 else 's'} ({shown})"
         return Estimate(period=grid.period(first, last), values=values, method=Method.LIKE_DAYS, rule=why, like=days)
-    if line is not None:
+    if line is not None and (bounded or whole * grid.seconds <= rules.estimate.reach_days * _DAY):
         why = f"{length}: a straight line between its neighbours" + (", as no like day is near" if long else "")
         return Estimate(period=grid.period(first, last), values=line, method=Method.LINEAR, rule=why)
     beside = [slot for slot in (first - 1, last) if 0 <= slot < len(grid) and grid.known[slot]]
-    if not beside and not bounded:
-        raise LookupError
+    if not bounded and (not beside or long):
+        raise LookupError("no like day is near" if beside else "no value before, after or on a like day")
     flat = np.full(last - first, grid.values[beside[0]] if beside else 0, dtype=np.int64)
     why = f"{length}: the one neighbour's value" if beside else f"{length}: nothing is known but the register"
     return Estimate(period=grid.period(first, last), values=flat, method=Method.FLAT, rule=why)
@@ -267,32 +268,38 @@ def _line(grid: _Grid, first: int, last: int) -> NDArray[np.int64] | None:
 
 def _like_days(
     grid: _Grid, first: int, last: int, rules: ClassRules
-) -> tuple[NDArray[np.int64], tuple[date, ...]] | None:
-    """The mean of the nearest like days, local day by local day; ``None`` when a day has none."""
-    pieces, used = [], list[date]()
+) -> tuple[NDArray[np.int64], tuple[date, ...], str] | None:
+    """The mean of the nearest like days, local day by local day, and what they are; ``None`` when a day has none.
+
+    A day that has none of its kind takes the nearest sure days of whatever kind.
+    """
+    pieces, used, kind = [], list[date](), "like"
     slot = first
     while slot < last:
         local = grid.local(slot)
         until = min(last, max(grid.slot(_next_midnight(local)), slot + 1))
-        rows = list(_alike(grid, local, until - slot, rules))
+        rows = list(_alike(grid, local, until - slot, rules, same=True))
+        if not rows:
+            kind = "near"
+            rows = list(_alike(grid, local, until - slot, rules, same=False))
         if not rows:
             return None
         total = np.sum([grid.values[at : at + until - slot] for _, at in rows], axis=0, dtype=np.int64)
         pieces.append((2 * total + len(rows)) // (2 * len(rows)))
         used += [day for day, _ in rows]
         slot = until
-    return np.concatenate(pieces), tuple(sorted(set(used)))
+    return np.concatenate(pieces), tuple(sorted(set(used))), kind
 
 
-def _alike(grid: _Grid, local: datetime, count: int, rules: ClassRules) -> Iterator[tuple[date, int]]:
-    """The nearest sure days of the same kind (of two as near the earlier first), and the slot of the same time."""
+def _alike(grid: _Grid, local: datetime, count: int, rules: ClassRules, *, same: bool) -> Iterator[tuple[date, int]]:
+    """The nearest sure days (of two as near the earlier), and the slot of the same time; ``same``: of its kind only."""
     weekend = local.weekday() >= _SATURDAY
     found = 0
     for distance in range(1, rules.estimate.reach_days + 1):
         for day in (local.date() - timedelta(days=distance), local.date() + timedelta(days=distance)):
             if found == rules.estimate.like_days:
                 return
-            if (day.weekday() >= _SATURDAY) != weekend or not grid.sure_day(day):
+            if (same and (day.weekday() >= _SATURDAY) != weekend) or not grid.sure_day(day):
                 continue
             at = grid.slot(datetime.combine(day, local.time(), tzinfo=grid.zone))
             if at >= 0 and at + count <= len(grid) and grid.known[at : at + count].all():
