@@ -17,7 +17,7 @@ from wattledger.tariffs._language import _CALENDAR, _HEADER, _KINDS
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/tariff-language.md").read_text(encoding="utf-8")
 EXAMPLES = {text.split("\n")[0]: text for text in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)}
-FILES = sorted((ROOT / "src/wattledger").glob("**/*.yaml"))
+FILES = sorted((ROOT / "src/wattledger/tariffs").glob("**/*.yaml"))
 
 SCHEMA = tariff_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)

@@ -22,8 +22,8 @@ from wattledger.tariffs import (
     open_state,
     rate,
     settle,
+    shipped_tariffs,
 )
-from wattledger.tariffs import shipped_tariffs
 
 SHIPPED = shipped_tariffs()
 

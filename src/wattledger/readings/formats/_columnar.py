@@ -72,10 +72,7 @@ def as_csv(source: Source) -> tuple[Source, tuple[str, ...]]:
 
     Raises :class:`ReadingsFileRefused` when it is damaged or no flat table.
     """
-    try:
-        pa, pq = _arrow()
-    except ImportError as error:
-        raise source.refuse("this is a Parquet file, and pyarrow, which reads it, is not installed") from error
+    pa, pq = _arrow()
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     floats: list[str] = []
