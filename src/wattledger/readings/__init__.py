@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         series,
         series_of_points,
     )
+    from wattledger.readings._scan import IntervalBlock, scan
 
 __all__ = [
     "EXPORT",
@@ -54,6 +55,7 @@ __all__ = [
     "Direction",
     "FileFormat",
     "IntervalBatch",
+    "IntervalBlock",
     "PointIntervals",
     "ReadingsFile",
     "ReadingsFileRefused",
@@ -66,6 +68,7 @@ __all__ = [
     "ingest",
     "read_file",
     "revisions",
+    "scan",
     "series",
     "series_of_points",
     "vee",
@@ -73,6 +76,7 @@ __all__ = [
 
 
 _STORE = "wattledger.readings._intervals"
+_ELSEWHERE = dict.fromkeys(("IntervalBlock", "scan"), "wattledger.readings._scan")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
@@ -81,6 +85,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(_STORE), name)
+    value = getattr(import_module(_ELSEWHERE.get(name, _STORE)), name)
     globals()[name] = value
     return value

@@ -60,11 +60,19 @@ class PointIntervals:
 
 @dataclass(frozen=True, slots=True)
 class IntervalBatch:
-    """What one delivery brings. ``id`` is made by the sender: a repeat of the delivery repeats the id."""
+    """What one delivery brings. ``id`` is made by the sender: a repeat of the delivery repeats the id.
+
+    What is not a meter's word says how it was made: the ``method`` and ``rule`` of an estimate, the ``actor`` and
+    ``reason`` of an edit.
+    """
 
     id: str
     source: str
     points: Sequence[PointIntervals]
+    method: str = ""
+    rule: str = ""
+    actor: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,10 @@
+"""Intervals in segments and files, with every version."""
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""

@@ -1,0 +1,10 @@
+"""What checks found, and what was decided about it."""
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
