@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from wattledger import prepay, pricing, readings, registry
+from wattledger import billing, prepay, pricing, readings, registry
 from wattledger.control import MeterUnreachable, RelayState
 from wattledger.kernel import IntervalSeries, ManualClock, Money, Quality, epoch
 from wattledger.store import Store
@@ -129,6 +129,7 @@ class Grid:
         with self.store.write() as tx:
             batch = self.batch(batch_id, series, channel=channel)
             receipt = readings.ingest(tx, batch=batch, now=self.clock.now())
+            billing.note_late(tx, changes=receipt.changes, batch_id=batch_id, now=self.clock.now())
             prepay.deduct(tx, changes=receipt.changes, now=self.clock.now())
             pricing.watch_loads(tx, changes=receipt.changes, now=self.clock.now())
         return receipt

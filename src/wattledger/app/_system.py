@@ -58,6 +58,7 @@ class System:
         zone: str = "UTC",
         clock_speed: int = 1,
         policy: control.CutOffPolicy | None = None,
+        corrections: billing.CorrectionPolicy = "next_bill",
         channel: notices.Channel | None = None,
         poll: timedelta = timedelta(seconds=0.25),
     ) -> None:
@@ -65,7 +66,7 @@ class System:
         self.clock = clock
         self.zone = zone
         self.clock_speed = clock_speed
-        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch, name=JOBS_NAME)
+        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch, name=JOBS_NAME, corrections=corrections)
         self.worker = worker.Worker(
             store=store,
             clock=clock,
@@ -78,10 +79,14 @@ class System:
         self._api_thread: threading.Thread | None = None
 
     def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
-        """Store a batch, deduct what it costs, watch its loads, in one transaction: the way in for every head-end."""
+        """Store a batch, deduct what it costs, watch its loads, in one transaction: the way in for every head-end.
+
+        What of it is late for a bill is noted; the worker corrects the bill.
+        """
         now = self.clock.now()
         with self.store.write() as tx:
             receipt = readings.ingest(tx, batch=batch, now=now)
+            billing.note_late(tx, changes=receipt.changes, batch_id=batch.id, now=now)
             prepay.deduct(tx, changes=receipt.changes, now=now)
             pricing.watch_loads(tx, changes=receipt.changes, now=now)
         self.worker.wake()

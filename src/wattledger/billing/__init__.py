@@ -2,19 +2,20 @@
 
 Every contract gets one document a month: a *bill* to be paid, or for a prepaid contract a *statement* of what its
 wallet was charged already, which must agree to the last micro-unit. No guessed bills: readings that are missing
-hold a bill back until they come.
+hold a bill back until they come. What comes late for a month that was billed corrects its bill: see docs/late-truth.md.
 """
 
-from wattledger.billing._bills import (
-    Bill,
-    BillLine,
-    BillNotFound,
-    BillPart,
-    BillPosted,
-    bill_with_id,
-    bills_of,
-    receivable_account,
+from wattledger.billing._bills import Bill, BillNotFound, BillPosted, bill_with_id, bills_of, receivable_account
+from wattledger.billing._corrections import Cause, Correction, CorrectionPolicy, CorrectionWay, corrections_of
+from wattledger.billing._late import (
+    BillCorrected,
+    correct_due,
+    corrections_due,
+    note_fact,
+    note_late,
+    take_up_waiting,
 )
+from wattledger.billing._lines import BillLine, BillPart, LineChange
 from wattledger.billing._runs import (
     BillRun,
     BillRunFinished,
@@ -33,6 +34,7 @@ from wattledger.billing.ports import Deductions
 
 __all__ = [
     "Bill",
+    "BillCorrected",
     "BillLine",
     "BillNotFound",
     "BillPart",
@@ -41,16 +43,27 @@ __all__ = [
     "BillRunFinished",
     "BillRunNotFound",
     "BillRunStarted",
+    "Cause",
+    "Correction",
+    "CorrectionPolicy",
+    "CorrectionWay",
     "Deductions",
+    "LineChange",
     "MonthNotOver",
     "bill_contracts",
     "bill_run_with_id",
     "bill_with_id",
     "bills_of",
+    "correct_due",
+    "corrections_due",
+    "corrections_of",
     "finish_run",
     "latest_run",
     "month_period",
+    "note_fact",
+    "note_late",
     "receivable_account",
     "run_contracts",
     "start_run",
+    "take_up_waiting",
 ]

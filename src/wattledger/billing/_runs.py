@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from wattledger import pricing, registry
 from wattledger.billing._bills import BillKind, rated_bill, write_bills
+from wattledger.billing._corrections import CorrectionPolicy
+from wattledger.billing._late import correct_points, locked_points, raise_horizon
 from wattledger.billing._tables import bill, bill_run
 from wattledger.billing.ports import Deductions
 from wattledger.kernel import Money, Period, Problem, zone_named
@@ -120,6 +122,7 @@ def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
     row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
     if row.state == "running":
         return bill_run_with_id(tx, run_id=run_id)
+    raise_horizon(tx, until=_widest(month).end)
     contracts = len({segment.contract_id for segment in segments})
     tx.execute(
         bill_run.update()
@@ -153,10 +156,24 @@ def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
 
 
 def bill_contracts(
-    tx: Transaction, *, run_id: str, contract_ids: Sequence[str], deductions: Deductions, now: datetime
+    tx: Transaction,
+    *,
+    run_id: str,
+    contract_ids: Sequence[str],
+    deductions: Deductions,
+    now: datetime,
+    policy: CorrectionPolicy = "next_bill",
 ) -> int:
-    """Make the bills of one shard of a run; those posted before are passed over. Returns how many were made."""
+    """Make the bills of one shard of a run; those posted before are passed over. Returns how many were made.
+
+    First the earlier bills of these contracts are corrected by what came late for them, as ``policy`` says, so that
+    the new ones show it.
+    """
     run = bill_run_with_id(tx, run_id=run_id)
+    segments = _month_segments(tx, run.month, contract_ids)
+    points = {segment.service_point_id for segment in segments}
+    locked_points(tx, points)
+    correct_points(tx, service_point_ids=points, deductions=deductions, policy=policy, now=now)
     posted: set[tuple[str, datetime, str]] = set()
     for piece in chunked(sorted(contract_ids)):
         rows = tx.rows(
@@ -166,9 +183,7 @@ def bill_contracts(
         )
         posted.update((row.contract_id, row.start, row.kind) for row in rows)
     groups: list[tuple[BillKind, list[Segment]]] = []
-    for (contract_id, mode), members in groupby(
-        _month_segments(tx, run.month, contract_ids), key=lambda s: (s.contract_id, s.mode)
-    ):
+    for (contract_id, mode), members in groupby(segments, key=lambda s: (s.contract_id, s.mode)):
         group = list(members)
         kind: BillKind = "statement" if mode == "prepay" else "bill"
         if (contract_id, group[0].period.start, kind) not in posted:
@@ -187,7 +202,7 @@ def bill_contracts(
         )
         for kind, group in groups
     ]
-    write_bills(tx, bills=bills, month=run.month)
+    write_bills(tx, bills=bills, month=run.month, deductions=deductions)
     return len(bills)
 
 
@@ -235,7 +250,10 @@ def _run(tx: Transaction, row: Row) -> BillRun:
             sa.func.sum(bill.c.total),
             sa.func.sum(sa.case((bill.c.deducted == bill.c.total, 1), else_=0)),
         )
-        .where(bill.c.run_id == row.id)
+        .where(
+            bill.c.run_id == row.id,
+            bill.c.id.not_in(sa.select(bill.c.replaces).where(bill.c.replaces.is_not(None))),  # those were cancelled
+        )
         .group_by(bill.c.kind, bill.c.state, bill.c.held_because, bill.c.currency)
     )
     for kind, state, reason, currency, count, total, agreeing in rows:

@@ -7,6 +7,7 @@ of readings moves the accrual in the batch's own transaction; the ledger gets on
 from wattledger.prepay._deduction import (
     close_month,
     deduct,
+    mark_stated,
     reprice,
     reprice_event,
     reprice_series,
@@ -51,6 +52,7 @@ __all__ = [
     "deduct",
     "latest_recharge",
     "lowest_wallets",
+    "mark_stated",
     "open_wallet",
     "post_accrual",
     "recharge",

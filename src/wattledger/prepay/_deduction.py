@@ -169,6 +169,25 @@ def close_month(tx: Transaction, *, segments: Sequence[Segment], now: datetime) 
     return totals
 
 
+def mark_stated(tx: Transaction, *, statements: Mapping[str, tuple[str, Period]]) -> None:
+    """Remember by its id which statement told a contract what it was deducted for a period (see ``post_accrual``)."""
+    row = t.wallet_segment.c
+    if statements:
+        tx.execute(
+            t.wallet_segment.update()
+            .where(
+                row.contract_id == sa.bindparam("key"),
+                row.start >= sa.bindparam("first"),
+                row.start < sa.bindparam("last"),
+            )
+            .values(stated=sa.bindparam("by")),
+            [
+                {"key": contract, "first": period.start, "last": period.end, "by": statement}
+                for statement, (contract, period) in sorted(statements.items())
+            ],
+        )
+
+
 def _price(
     tx: Transaction,
     *,

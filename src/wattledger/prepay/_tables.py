@@ -33,6 +33,7 @@ wallet_segment = sa.Table(
     sa.Column(
         "waits", sa.String(60)
     ),  # what keeps it from being priced, a problem's slug; the state then counts little
+    sa.Column("stated", sa.String(60)),  # the statement that told what it was charged: what follows is a correction
     sa.Index("ix_wallet_segment_end", "end"),
 )
 

@@ -183,7 +183,11 @@ def crossing(
 
 
 def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime) -> int:
-    """Post to the ledger what these wallets have accrued; returns the number of transfers. Wallets get locked."""
+    """Post to the ledger what these wallets have accrued; returns the number of transfers. Wallets get locked.
+
+    Every stretch of time has transfers of its own. What moves a stretch that was stated already is posted as a
+    correction: its purpose is ``deduction_corrected``, its reference the statement, and it names the transfer before.
+    """
     wallets = locked_wallets(tx, list(contract_ids))
     due: list[Row] = []
     for piece in chunked(sorted(wallets)):
@@ -216,15 +220,22 @@ def _posting(row: Row, currency: str, now: datetime) -> ledger.Transfer:
     sides = (wallet_account(row.contract_id), _revenue_account(currency))
     debit, credit = sides if amount > 0 else sides[::-1]
     segment = f"{row.contract_id}:{row.start:%Y-%m-%dT%H:%MZ}"
+    before = f"deduction:{segment}:{row.postings - 1}" if row.postings else None
+    if row.stated is not None:
+        purpose, reference, corrects = "deduction_corrected", row.stated, before
+    elif amount > 0:
+        purpose, reference, corrects = "deduction", segment, None
+    else:
+        purpose, reference, corrects = "deduction_returned", segment, before
     return ledger.Transfer(
         id=f"deduction:{segment}:{row.postings}",
         debit_account=debit,
         credit_account=credit,
         amount=Money(abs(amount), currency),
-        purpose="deduction" if amount > 0 else "deduction_returned",
-        reference=segment,
+        purpose=purpose,
+        reference=reference,
         posted_at=now,
-        corrects=f"deduction:{segment}:{row.postings - 1}" if amount < 0 and row.postings else None,
+        corrects=corrects,
     )
 
 

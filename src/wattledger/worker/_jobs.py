@@ -10,7 +10,7 @@ from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
 
 from wattledger import billing, control, prepay
 from wattledger.control import RelayState, SwitchPort
-from wattledger.kernel import Clock, Money
+from wattledger.kernel import Clock, Money, Period
 from wattledger.registry import Segment
 from wattledger.store import Store, Transaction
 
@@ -26,17 +26,30 @@ class WalletDeductions:
         """Reckon whole segments to their end and return each contract's deductions for them."""
         return prepay.close_month(tx, segments=segments, now=now)
 
+    def stated(self, tx: Transaction, *, statements: Mapping[str, tuple[str, Period]]) -> None:
+        """Let the wallets remember which statement told what was deducted."""
+        prepay.mark_stated(tx, statements=statements)
+
 
 @DBOS.dbos_class()
 class Jobs(DBOSConfiguredInstance):
     """The workflows of one system."""
 
-    def __init__(self, *, store: Store, clock: Clock, switch: SwitchPort, name: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        switch: SwitchPort,
+        name: str,
+        corrections: billing.CorrectionPolicy = "next_bill",
+    ) -> None:
         super().__init__(name)  # by this name an interrupted workflow finds its instance again
         self._store = store
         self._clock = clock
         self._switch = switch
         self._deductions = WalletDeductions()
+        self._corrections = corrections
 
     def start_bill_run(self, *, month: str) -> billing.BillRun:
         """Begin (or begin again with what was held) the run of ``month``; raises ``billing.MonthNotOver``."""
@@ -78,7 +91,12 @@ class Jobs(DBOSConfiguredInstance):
         """One shard, in one transaction; bills that are posted already are passed over."""
         with self._store.write() as tx:
             return billing.bill_contracts(
-                tx, run_id=run_id, contract_ids=contract_ids, deductions=self._deductions, now=self._clock.now()
+                tx,
+                run_id=run_id,
+                contract_ids=contract_ids,
+                deductions=self._deductions,
+                now=self._clock.now(),
+                policy=self._corrections,
             )
 
     @DBOS.step(name="bill_run_finish")
@@ -86,6 +104,23 @@ class Jobs(DBOSConfiguredInstance):
         """Mark the run as finished."""
         with self._store.write() as tx:
             billing.finish_run(tx, run_id=run_id, now=self._clock.now())
+
+    def correct_bills(self) -> int | None:
+        """Correct bills that something came late for, of one shard of points; ``None`` when nothing was to be done."""
+        with self._store.read() as tx:
+            if not billing.corrections_due(tx):
+                return None  # the usual case takes no write lock
+        with self._store.write() as tx:
+            made = billing.correct_due(
+                tx, deductions=self._deductions, now=self._clock.now(), policy=self._corrections, limit=_SHARD_CONTRACTS
+            )
+        return len(made)
+
+    def correct_all_bills(self) -> int:
+        """As :meth:`correct_bills` until nothing is left, taking up what waited; returns how many corrections it made."""
+        with self._store.write() as tx:
+            billing.take_up_waiting(tx)
+        return sum(iter(self.correct_bills, None))
 
     def start_switch(self, *, command_id: str, attempts: int) -> None:
         """Carry out a supply command as a workflow of its own; the same attempt is begun only once."""

@@ -102,6 +102,7 @@ def _reprice_series(tx: Transaction, fact: pricing.PricesPublished) -> None:
 def _reprice_contract(tx: Transaction, fact: registry.FactTold) -> None:
     since = datetime.fromisoformat(fact.valid_from)
     if since < fact.at:
+        billing.note_fact(tx, contract_id=_contract(fact.contract_id), name=fact.name, since=since, now=fact.at)
         prepay.reprice(tx, contract_ids=[_contract(fact.contract_id)], period=Period(since, fact.at), now=fact.at)
 
 

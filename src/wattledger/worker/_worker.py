@@ -58,7 +58,7 @@ class Worker:
 
     def settle(self) -> None:
         """Do everything that is due now, commands included, and return when nothing is left to do."""
-        while self._facts() + self._commands(here=True) + self._daily():
+        while self._facts() + self._commands(here=True) + self._daily() + self._corrections():
             pass
         notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
 
@@ -71,6 +71,8 @@ class Worker:
                     pass
                 self._commands(here=False)
                 self._daily()
+                if self._corrections():
+                    self._wake.set()  # a shard at a time, so that commands do not wait for a thousand bills
                 notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
             except Exception:  # noqa: BLE001 - the loop outlives whatever fails in one round
                 _log.exception("a round of the worker failed; it goes on")
@@ -95,6 +97,9 @@ class Worker:
                 return 0  # the usual case takes no write lock
         with self._store.write() as tx:
             return prepay.settle_due(tx, now=now)
+
+    def _corrections(self) -> int:
+        return 0 if self._jobs.correct_bills() is None else 1
 
     def _take_up_bill_run(self) -> None:
         with self._store.read() as tx:
