@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -83,11 +83,10 @@ class Correction:
 
 
 def told_together(causes: Sequence[Cause]) -> list[Cause]:
-    """``causes`` in the order they came; beyond some forty the rest is told as one."""
-    ordered = sorted(causes, key=lambda cause: (cause.noted_at, cause.start, cause.about))
-    kept, rest = ordered[: _CAUSES_MAX - 1], ordered[_CAUSES_MAX - 1 :]
+    """``causes``, in the order they came; beyond some forty the rest is told as one."""
+    kept, rest = causes[: _CAUSES_MAX - 1], causes[_CAUSES_MAX - 1 :]
     if len(rest) <= 1:
-        return ordered
+        return list(causes)
     last = replace(
         rest[-1],
         start=min(cause.start for cause in rest),
@@ -120,13 +119,13 @@ def carried_by(tx: Transaction, *, bill_ids: Collection[str]) -> dict[str, list[
     return _grouped(tx, bill_correction.c.carried_by, bill_ids, lambda one: str(one.carried_by))
 
 
-def _grouped(tx: Transaction, column: sa.Column[Any], ids: Collection[str], key: Any) -> dict[str, list[Correction]]:  # noqa: ANN401 - a small function of a correction
+def _grouped(
+    tx: Transaction, column: sa.Column[Any], ids: Collection[str], key: Callable[[Correction], str]
+) -> dict[str, list[Correction]]:
     found: dict[str, list[Correction]] = defaultdict(list)
     for piece in chunked(sorted(ids)):
-        select = sa.select(bill_correction).where(column.in_(piece))
-        for row in tx.rows(
-            select.order_by(bill_correction.c.made_at, bill_correction.c.bill_id, bill_correction.c.number)
-        ):
+        select = sa.select(bill_correction).join(bill, bill.c.id == bill_correction.c.bill_id).where(column.in_(piece))
+        for row in tx.rows(select.order_by(bill_correction.c.made_at, bill.c.start, bill_correction.c.number)):
             one = _correction(row)
             found[key(one)].append(one)
     return found

@@ -4,7 +4,17 @@ Bill runs and switch commands are DBOS workflows on the system's own database: w
 they were. Waiting is done in rows with a due time, which :class:`Worker` looks for; see decision 0002.
 """
 
+from wattledger.worker._compaction import Compacted, CompactionSettings, compact
 from wattledger.worker._jobs import Jobs, WalletDeductions, launch_jobs, stop_jobs
 from wattledger.worker._worker import Worker
 
-__all__ = ["Jobs", "WalletDeductions", "Worker", "launch_jobs", "stop_jobs"]
+__all__ = [
+    "Compacted",
+    "CompactionSettings",
+    "Jobs",
+    "WalletDeductions",
+    "Worker",
+    "compact",
+    "launch_jobs",
+    "stop_jobs",
+]

@@ -117,7 +117,7 @@ class Jobs(DBOSConfiguredInstance):
         return len(made)
 
     def correct_all_bills(self) -> int:
-        """As :meth:`correct_bills` until nothing is left, taking up what waited; returns how many corrections it made."""
+        """As :meth:`correct_bills` until nothing is left, and of what waited; returns how many corrections it made."""
         with self._store.write() as tx:
             billing.take_up_waiting(tx)
         return sum(iter(self.correct_bills, None))
