@@ -110,7 +110,7 @@ def test_two_dispatchers_at_once_tell_every_fact_once(store: Store) -> None:
     [
         ("sqlite://", "in-memory"),
         ("mysql://x/y", "not a database"),
-        ("postgresql://nobody@127.0.0.1:1/x", "cannot open"),
+        ("postgresql://nobody@127.0.0.1:1/x", "cannot use"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_refused_in_words(url: str, said: str) -> None:

@@ -21,26 +21,48 @@ from wattledger.readings.formats import (
 
 if TYPE_CHECKING:
     from wattledger.readings import vee
-    from wattledger.readings._intervals import (
+    from wattledger.readings._audit import ChannelStats, StoreStats, stats, verify
+    from wattledger.readings._batches import (
         EXPORT,
         IMPORT,
-        ArrivalSlot,
         BatchConflict,
         BatchRefused,
         Change,
-        Collected,
         IntervalBatch,
         PointIntervals,
         Receipt,
+        TableIntervals,
+    )
+    from wattledger.readings._compaction import (
+        CompactionPiece,
+        CompactionRefused,
+        FilesElsewhere,
+        FoldedPiece,
+        compaction_due,
+        files_lie_at,
+        fold,
+        forget_files,
+        publish,
+        retired_files,
+        unlisted_files,
+    )
+    from wattledger.readings._files import FilesUnreadable, FilesUnwritable, Folder
+    from wattledger.readings._history import (
+        ArrivalSlot,
+        Collected,
+        IntervalBlock,
         Revision,
+        Version,
         arrivals,
         collected,
-        ingest,
         revisions,
+        scan,
         series,
         series_of_points,
+        versions,
     )
-    from wattledger.readings._scan import IntervalBlock, scan
+    from wattledger.readings._ingest import ingest
+    from wattledger.readings._memory import FilesNowhere, SegmentUnreadable
 
 __all__ = [
     "EXPORT",
@@ -50,10 +72,19 @@ __all__ = [
     "BatchRefused",
     "Change",
     "Channel",
+    "ChannelStats",
     "Collected",
     "Commodity",
+    "CompactionPiece",
+    "CompactionRefused",
     "Direction",
     "FileFormat",
+    "FilesElsewhere",
+    "FilesNowhere",
+    "FilesUnreadable",
+    "FilesUnwritable",
+    "FoldedPiece",
+    "Folder",
     "IntervalBatch",
     "IntervalBlock",
     "PointIntervals",
@@ -62,21 +93,64 @@ __all__ = [
     "Receipt",
     "Refused",
     "Revision",
+    "SegmentUnreadable",
+    "StoreStats",
+    "TableIntervals",
+    "Version",
     "ZoneNeeded",
     "arrivals",
     "collected",
+    "compaction_due",
+    "files_lie_at",
+    "fold",
+    "forget_files",
     "ingest",
+    "publish",
     "read_file",
+    "retired_files",
     "revisions",
     "scan",
     "series",
     "series_of_points",
+    "stats",
+    "unlisted_files",
     "vee",
+    "verify",
+    "versions",
 ]
 
 
-_STORE = "wattledger.readings._intervals"
-_ELSEWHERE = dict.fromkeys(("IntervalBlock", "scan"), "wattledger.readings._scan")
+_MODULES = {
+    "_batches": (
+        "EXPORT",
+        "IMPORT",
+        "BatchConflict",
+        "BatchRefused",
+        "Change",
+        "IntervalBatch",
+        "PointIntervals",
+        "Receipt",
+        "TableIntervals",
+    ),
+    "_audit": ("ChannelStats", "StoreStats", "stats", "verify"),
+    "_compaction": (
+        "CompactionPiece",
+        "CompactionRefused",
+        "FilesElsewhere",
+        "FoldedPiece",
+        "compaction_due",
+        "files_lie_at",
+        "fold",
+        "forget_files",
+        "publish",
+        "retired_files",
+        "unlisted_files",
+    ),
+    "_files": ("FilesUnreadable", "FilesUnwritable", "Folder"),
+    "_memory": ("FilesNowhere", "SegmentUnreadable"),
+    "_ingest": ("ingest",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
@@ -85,6 +159,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(_ELSEWHERE.get(name, _STORE)), name)
+    value = getattr(import_module(f"wattledger.readings.{_HOMES.get(name, '_history')}"), name)
     globals()[name] = value
     return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 # SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
 _PARAMETERS_MAX = 10_000
+_FOR_EVER = 1e9  # seconds
 _MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
 
 
@@ -40,9 +43,21 @@ def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Seq
 class Transaction:
     """One unit of work: all of it is committed, or none. Handed to the rooms by the edge that opened it."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, *, memory: dict[str, Any], snapshot: bool) -> None:
         self.connection = connection
+        self.snapshot = snapshot
+        """Whether everything read in this unit of work is of one state of the database."""
+        self.memory = memory
+        """What rooms keep in this process beside this database: shared by all units of work, of what is committed."""
+        self.notes: dict[str, Any] = {}
+        """What rooms keep for the length of this unit of work: what it has done and not yet committed."""
         self._postgresql = connection.dialect.name == "postgresql"
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the database's file; ``None`` for a database without one."""
+        file = None if self._postgresql else self.connection.engine.url.database
+        return None if file is None else Path(file).resolve().parent
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - rows and parameters are as wide as SQL
         """Run ``statement`` within this unit of work."""
@@ -100,6 +115,7 @@ class Store:
             )
         self.url = parsed
         self.dialect: str = parsed.get_backend_name()
+        self._memory: dict[str, Any] = {}
         if self.dialect == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise StoreUnreachable("an in-memory database loses everything", remedy="give a file's path")
@@ -114,26 +130,44 @@ class Store:
     def write(self) -> Iterator[Transaction]:
         """A unit of work that changes something; commits at the end, rolls back when an exception leaves it."""
         with self._connected() as connection, connection.execution_options(wattledger_write=True).begin():
-            yield Transaction(connection)
+            yield Transaction(connection, memory=self._memory, snapshot=self.dialect == "sqlite")
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A unit of work that only looks, at one consistent state of the whole database."""
         isolation = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with self._connected() as connection, connection.execution_options(**isolation).begin():
-            yield Transaction(connection)
+            yield Transaction(connection, memory=self._memory, snapshot=True)
+
+    @contextmanager
+    def alone(self, work: str) -> Iterator[None]:
+        """Hold the one lock called ``work``; whoever else asks for it, in any process, waits.
+
+        It is let go when the process dies, however it dies. Outside of any unit of work.
+        """
+        if self.dialect == "sqlite":
+            with _locked_file(Path(f"{self.url.database}.{work}.lock")):
+                yield
+            return
+        with self._connected() as connection:
+            held = connection.execution_options(isolation_level="AUTOCOMMIT")
+            key = {"key": int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)}
+            held.execute(sa.text("SELECT pg_advisory_lock(:key)"), key)
+            try:
+                yield
+            finally:
+                held.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         try:
-            connection = self.engine.connect()
+            with self.engine.connect() as connection:
+                yield connection
         except sa.exc.OperationalError as error:
             raise StoreUnreachable(
-                f"cannot open {self.url.render_as_string(hide_password=True)}: {error.orig}",
-                remedy="check that the path or server exists and may be used",
+                f"cannot use {self.url.render_as_string(hide_password=True)}: {error.orig}",
+                remedy="check that the path or server exists, may be written to and has room; nothing was changed",
             ) from error
-        with connection:
-            yield connection
 
     def migrate(self) -> None:
         """Bring the tables up to this program's version; safe to call from several processes at once."""
@@ -151,6 +185,17 @@ class Store:
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _locked_file(path: Path) -> Iterator[None]:
+    # SQLite's own lock on a file of no content: on every system, and gone with the process.
+    connection = sqlite3.connect(path, timeout=_FOR_EVER, isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        connection.close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
