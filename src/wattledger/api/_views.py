@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal, cast
@@ -170,6 +171,28 @@ def bill_view(bill: billing.Bill) -> m.BillView:
         missing=bill.missing,
         estimated=bill.estimated,
         issued_at=bill.issued_at,
+        corrected_total=bill.corrected_total.text,
+        to_pay=bill.to_pay.text,
+        replaces=bill.replaces,
+        replaced_by=bill.replaced_by,
+        corrections=[_correction_view(one) for one in bill.corrections],
+        carried=[_correction_view(one) for one in bill.carried if one.difference.micro],
+    )
+
+
+def _correction_view(one: billing.Correction) -> m.CorrectionView:
+    return m.CorrectionView(
+        bill=one.bill_id,
+        number=one.number,
+        way=one.way,
+        currency=one.new_total.currency,
+        old_total=one.old_total.text,
+        new_total=one.new_total.text,
+        difference=one.difference.text,
+        lines=[m.LineChange(**asdict(line)) for line in one.lines],
+        causes=[m.CorrectionCause(**asdict(cause)) for cause in one.causes],
+        made_at=one.made_at,
+        carried_by=one.carried_by,
     )
 
 
@@ -540,7 +563,7 @@ def _near_zero(tx: Transaction, now: datetime) -> list[m.WalletRow]:
 
 
 def _event_views(tx: Transaction, now: datetime) -> list[m.EventView]:
-    facts = store.recent_facts(tx, limit=_EVENT_ROWS, without=[billing.BillPosted])
+    facts = store.recent_facts(tx, limit=_EVENT_ROWS, without=[billing.BillPosted, billing.BillCorrected])
     names = registry.account_names(tx, contract_ids={f.contract_id for f in facts if f.contract_id}, at=now)
     return [
         m.EventView(

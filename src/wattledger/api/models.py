@@ -267,13 +267,67 @@ class BillLine(Model):
     averaged: bool
 
 
+class LineChange(Model):
+    """One charge of a bill before and after; null where it did not stand on the bill."""
+
+    tariff_version: str
+    charge: str
+    kind: str
+    period: str | None
+    season: str | None
+    tier: int | None
+    unit: str
+    old_quantity: str | None
+    new_quantity: str | None
+    old_price: str | None
+    new_price: str | None
+    old_amount: str | None
+    new_amount: str | None
+    difference: str = Field(pattern=_DECIMAL)
+
+
+class CorrectionCause(Model):
+    """What came late for a bill: a batch of readings, or a fact of the contract, and the time it is of."""
+
+    kind: Literal["readings", "fact"]
+    about: str = Field(description="The batch's id, or the fact's name")
+    channel: str | None
+    start: datetime
+    end: datetime
+    intervals: int
+    revised: bool = Field(description="A value that was known became another one; else it was missing before")
+    noted_at: datetime
+    more: int = Field(description="How many further causes are told together with this one")
+
+
+class CorrectionView(Model):
+    """A bill (or statement) that came to something else once more was known: old, new, line by line, and why."""
+
+    bill: str
+    number: int = Field(description="1 is the bill's first; each begins where the one before it ended")
+    way: Literal["next_bill", "rebill", "wallet"] = Field(
+        description="A line on the next bill; cancelled and made anew; taken from or given back to the wallet"
+    )
+    currency: str
+    old_total: str = Field(pattern=_DECIMAL)
+    new_total: str = Field(pattern=_DECIMAL)
+    difference: str = Field(pattern=_DECIMAL)
+    lines: list[LineChange]
+    causes: list[CorrectionCause]
+    made_at: datetime
+    carried_by: str | None = Field(description="The later bill that shows it")
+
+
 class BillView(Model):
-    """A bill (to be paid) or a statement (already deducted from a wallet)."""
+    """A bill (to be paid) or a statement (already deducted from a wallet).
+
+    ``total`` and ``lines`` are of the day it was made and never change; ``corrections`` tell what it came to since.
+    """
 
     id: str
     contract: str
     kind: Literal["bill", "statement"]
-    state: Literal["posted", "held"]
+    state: Literal["posted", "held", "cancelled"]
     held_because: str | None
     start: datetime
     end: datetime
@@ -284,6 +338,15 @@ class BillView(Model):
     missing: int
     estimated: int
     issued_at: datetime
+    corrected_total: str = Field(pattern=_DECIMAL, description="What it comes to by all that is known now")
+    to_pay: str = Field(
+        pattern=_DECIMAL,
+        description="What this document asks for: a bill's total with the corrections it carries; of a statement, 0",
+    )
+    replaces: str | None = Field(description="The cancelled bill in whose place it stands")
+    replaced_by: str | None = Field(description="Of a cancelled bill: the one in its place")
+    corrections: list[CorrectionView] = Field(description="Of this bill, the first one first")
+    carried: list[CorrectionView] = Field(description="Of earlier bills, shown on this one")
 
 
 class BillList(Model):

@@ -45,6 +45,12 @@ class _Commands:
 
         return run_bills(system, month)
 
+    def correct_bills(self, system: SystemOptions) -> Sequence[str]:
+        """Correct the bills that something came late for; returns lines to print."""
+        from wattledger.app._system import correct_bills  # noqa: PLC0415 - as the module says
+
+        return correct_bills(system)
+
     def check_ledger(self, system: SystemOptions) -> Sequence[str]:
         """Audit the book; returns what does not add up."""
         from wattledger.app._system import check_ledger  # noqa: PLC0415 - as the module says

@@ -162,7 +162,7 @@ def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = stop_on_signals()
-    system = System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd())
+    system = _system(options)
     worker.launch_jobs(store=system.store)
     system.start_api(serve)
     system.worker.start()
@@ -184,7 +184,7 @@ def stop_on_signals() -> threading.Event:
 
 def run_bills(options: SystemOptions, month: str) -> Sequence[str]:
     """Run a month's bills to the end and tell how it went."""
-    system = System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd())
+    system = _system(options)
     worker.launch_jobs(store=system.store)
     run = system.jobs.wait_for_bill_run(run=system.start_bill_run(month))
     worker.stop_jobs()
@@ -195,6 +195,21 @@ def run_bills(options: SystemOptions, month: str) -> Sequence[str]:
         f"statements that agree with their wallets: {run.statements_agreeing} of {run.statements}",
         *(f"total {amount}" for _, amount in sorted(run.amounts.items())),
     ]
+
+
+def correct_bills(options: SystemOptions) -> Sequence[str]:
+    """Correct the bills that something came late for, and tell how many still wait for what they lack."""
+    system = _system(options)
+    made = system.jobs.correct_all_bills()
+    with system.store.read() as tx:
+        waiting = billing.corrections_waiting(tx)
+    system.store.close()
+    lines = [f"{made} corrections of bills and statements"]
+    return [*lines, *(f"{count} service points wait: {because}" for because, count in sorted(waiting.items()))]
+
+
+def _system(options: SystemOptions) -> System:
+    return System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd(), corrections=options.corrections)
 
 
 def check_ledger(options: SystemOptions) -> Sequence[str]:

@@ -158,6 +158,13 @@ def corrections_due(tx: Transaction) -> bool:
     return tx.execute(select).one_or_none() is not None
 
 
+def corrections_waiting(tx: Transaction) -> dict[str, int]:
+    """How many service points have bills that cannot be priced again yet, by the cause (``missing_readings`` ...)."""
+    points = sa.func.count(late_news.c.service_point_id.distinct())
+    select = sa.select(late_news.c.waits, points).where(late_news.c.waits.is_not(None)).group_by(late_news.c.waits)
+    return {row[0]: int(row[1]) for row in tx.rows(select)}
+
+
 def take_up_waiting(tx: Transaction) -> int:
     """Let what waits (for readings, prices, facts) be looked at once more; returns how many notes that are."""
     return int(tx.execute(late_news.update().where(late_news.c.waits.is_not(None)).values(waits=None)).rowcount)

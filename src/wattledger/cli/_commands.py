@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import typer
 
@@ -20,10 +20,11 @@ _DATABASE_HELP = "sqlite:///path or postgresql://user@host/name; the embedded on
 
 @dataclass(frozen=True, slots=True)
 class SystemOptions:
-    """Where a system keeps what it knows."""
+    """Where a system keeps what it knows, and what becomes of posted bills that cost something else now."""
 
     data: Path
     database: str | None
+    corrections: Literal["next_bill", "rebill"] = "next_bill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Commands(Populations, Protocol):
         """Run a month's bills to the end; returns lines to print."""
         ...
 
+    def correct_bills(self, system: SystemOptions) -> Sequence[str]:
+        """Correct the bills that something came late for; returns lines to print."""
+        ...
+
     def check_ledger(self, system: SystemOptions) -> Sequence[str]:
         """Audit the book; returns what does not add up."""
         ...
@@ -79,6 +84,15 @@ _Data = Annotated[Path, typer.Option(help=_DATA_HELP, envvar="WATTLEDGER_DATA")]
 _Database = Annotated[str | None, typer.Option(help=_DATABASE_HELP, envvar="WATTLEDGER_DATABASE")]
 _Host = Annotated[str, typer.Option(help="Address to listen on; there is no log-in yet, so keep it to this machine")]
 _Port = Annotated[int, typer.Option(help="Port to listen on", min=1, max=65_535)]
+
+_Corrections = Annotated[
+    Literal["next_bill", "rebill"],
+    typer.Option(
+        help="What becomes of a posted bill that late readings change: the difference stands on the next bill, or the "
+        "bill is cancelled and made anew",
+        envvar="WATTLEDGER_CORRECTIONS",
+    ),
+]
 
 _DATA_DEFAULT = Path("data")
 
@@ -157,10 +171,15 @@ def _add_town(cli: typer.Typer, commands: Commands) -> None:
 def _add_system(cli: typer.Typer, commands: Commands) -> None:
     @cli.command()
     def serve(
-        *, host: _Host = "127.0.0.1", port: _Port = 8321, data: _Data = _DATA_DEFAULT, database: _Database = None
+        *,
+        host: _Host = "127.0.0.1",
+        port: _Port = 8321,
+        corrections: _Corrections = "next_bill",
+        data: _Data = _DATA_DEFAULT,
+        database: _Database = None,
     ) -> None:
         """Serve the API and the pages and do the durable work, until interrupted."""
-        commands.serve(SystemOptions(data=data, database=database), ServeOptions(host=host, port=port))
+        commands.serve(SystemOptions(data, database, corrections), ServeOptions(host=host, port=port))
 
     @cli.command()
     def migrate(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
@@ -173,20 +192,7 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         """Print the API's OpenAPI document."""
         typer.echo(commands.openapi())
 
-    bill = typer.Typer(help="Bills.", no_args_is_help=True)
-    cli.add_typer(bill, name="bill")
-
-    @bill.command("run")
-    def bill_run(
-        month: Annotated[str, typer.Argument(help="The month, as YYYY-MM")],
-        *,
-        data: _Data = _DATA_DEFAULT,
-        database: _Database = None,
-    ) -> None:
-        """Make every bill of a month; again takes up what was held back. Safe to interrupt and to repeat."""
-        for line in commands.bill_run(SystemOptions(data=data, database=database), month):
-            typer.echo(line)
-
+    _add_bill(cli, commands)
     ledger = typer.Typer(help="The book.", no_args_is_help=True)
     cli.add_typer(ledger, name="ledger")
 
@@ -199,6 +205,31 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         if faults:
             raise typer.Exit(1)
         typer.echo("the book adds up")
+
+
+def _add_bill(cli: typer.Typer, commands: Commands) -> None:
+    bill = typer.Typer(help="Bills.", no_args_is_help=True)
+    cli.add_typer(bill, name="bill")
+
+    @bill.command("run")
+    def bill_run(
+        month: Annotated[str, typer.Argument(help="The month, as YYYY-MM")],
+        *,
+        corrections: _Corrections = "next_bill",
+        data: _Data = _DATA_DEFAULT,
+        database: _Database = None,
+    ) -> None:
+        """Make every bill of a month; again takes up what was held back. Safe to interrupt and to repeat."""
+        for line in commands.bill_run(SystemOptions(data, database, corrections), month):
+            typer.echo(line)
+
+    @bill.command("correct")
+    def bill_correct(
+        *, corrections: _Corrections = "next_bill", data: _Data = _DATA_DEFAULT, database: _Database = None
+    ) -> None:
+        """Correct the posted bills that something came late for. Safe to interrupt and to repeat."""
+        for line in commands.correct_bills(SystemOptions(data, database, corrections)):
+            typer.echo(line)
 
 
 def run_cli(cli: typer.Typer) -> None:
