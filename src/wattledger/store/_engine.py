@@ -164,6 +164,8 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection
         except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                raise  # the statement is wrong, not the database
             raise StoreUnreachable(
                 f"cannot use {self.url.render_as_string(hide_password=True)}: {error.orig}",
                 remedy="check that the path or server exists, may be written to and has room; nothing was changed",
