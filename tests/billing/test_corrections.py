@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from grid import APRIL, MARCH, ZONE, Grid
+from grid import APRIL, FLAT, MARCH, ZONE, Grid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wattledger import billing, control, ledger, prepay, readings, registry, tariffs
+from wattledger import billing, control, ledger, prepay, pricing, readings, registry, tariffs
 from wattledger.billing import Bill, Correction, CorrectionPolicy
 from wattledger.kernel import IntervalSeries, Money, Period, Quality, epoch
 from wattledger.store import dispatch_outbox, metadata
@@ -381,6 +381,54 @@ def test_a_fact_told_late_corrects_the_bills_since(grid: Grid) -> None:
     made = correct(grid)
     assert [one.difference for one in made] == [Money.of("30", "CNY")] * 2
     assert {(cause.kind, cause.about) for one in made for cause in one.causes} == {("fact", "contracted_kw")}
+
+
+def test_an_event_and_a_price_told_late_correct_the_bills_of_those_they_concern(grid: Grid) -> None:
+    critical = {
+        "id": "critical",
+        "version": "1",
+        "currency": "CNY",
+        "zone": ZONE,
+        "events": ["critical peak"],
+        "periods": {"critical": {"events": "critical peak"}, "other": "otherwise"},
+        "charges": [{"name": "energy", "kind": "energy", "price": {"critical": "5", "other": "0.5"}}],
+    }
+    dynamic = {
+        "id": "dynamic",
+        "version": "1",
+        "currency": "CNY",
+        "zone": ZONE,
+        "charges": [{"name": "energy", "kind": "energy", "index": {"series": "spot", "missing": "refuse"}}],
+    }
+    for number, document in enumerate((FLAT, critical, dynamic)):
+        grid.publish(document)
+        grid.homes(1, mode="postpay", tariff=str(document["id"]), first=number)
+    grid.deliver("spring", {f"h{number}": hours([1000] * HOURS) for number in range(3)})
+
+    def tell() -> None:
+        dispatch_outbox(grid.store, handlers=reactions(control.CutOffPolicy()), now=grid.clock.now())
+
+    with grid.store.write() as tx:
+        pricing.publish_prices(tx, series="spot", prices=[(MARCH, "1")], seconds=100 * 86_400, now=grid.clock.now())
+    bill_month(grid, "2026-03")
+    with grid.store.write() as tx:
+        day = Period(MARCH, MARCH + timedelta(hours=2))
+        pricing.announce_event(tx, name="critical peak", period=day, now=grid.clock.now())
+    tell()
+    made = correct(grid)
+    assert [(one.contract_id, one.difference.text) for one in made] == [("h1", "9.00")]
+    assert [(cause.kind, cause.about) for cause in made[0].causes] == [("event", "critical peak")]
+    with grid.store.write() as tx:
+        pricing.publish_prices(tx, series="spot", prices=[(MARCH, "2")], seconds=100 * 86_400, now=grid.clock.now())
+    tell()
+    made = correct(grid)
+    assert [(one.contract_id, one.difference.text) for one in made] == [("h2", "744.00")]
+    assert [(cause.kind, cause.about) for cause in made[0].causes] == [("prices", "spot")]
+    with grid.store.write() as tx:
+        pricing.announce_event(tx, name="critical peak", period=Period(JUNE, JUNE + timedelta(hours=2)), now=JUNE)
+    tell()
+    with grid.store.read() as tx:
+        assert not billing.corrections_due(tx)
 
 
 # --- A new bill -------------------------------------------------------------------------------------------------------

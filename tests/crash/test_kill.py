@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from grid import APRIL, MARCH, Grid
-from victim import DAYS, HOMES, raise_grid, use
+from victim import DAYS, HOMES, late_use, raise_grid, use
 
 from wattledger import billing, ledger, prepay, readings, registry, tariffs
 from wattledger.kernel import Money, Period
 from wattledger.store import Store
+from wattledger.worker import WalletDeductions
 
 MONTH = Period(MARCH, APRIL)
 
@@ -60,6 +61,39 @@ def test_killed_in_a_bill_run(database_url: str, kill_until_done: Callable[..., 
         assert bill.total == expected_total(store, home)
         if bill.kind == "bill":
             assert receivable == {f"receivable:h{home}": -bill.total}
+    store.close()
+
+
+def test_killed_in_a_correction(database_url: str, kill_until_done: Callable[..., int]) -> None:
+    store = Store(database_url)
+    grid = raise_grid(store)
+    grid.clock.move_to(APRIL)
+    grid.deliver("march", {f"h{home}": use(home) for home in range(HOMES)})
+    with store.write() as tx:
+        run = billing.start_run(tx, month="2026-03", now=APRIL)
+        homes = [f"h{home}" for home in range(HOMES)]
+        billing.bill_contracts(tx, run_id=run.id, contract_ids=homes, deductions=WalletDeductions(), now=APRIL)
+    assert kill_until_done("correction_victim.py", database_url, kills=4, seed=5, lines_max=60) >= 3
+    for home in range(HOMES):
+        with store.read() as tx:
+            assert ledger.check_book(tx) == []
+            assert not billing.corrections_due(tx)
+            history = readings.series(tx, service_point_id=f"h{home}", period=MONTH)
+            (segment,) = registry.segments(tx, contract_ids=[f"h{home}"], period=MONTH)
+            bills = billing.bills_of(tx, contract_id=f"h{home}")
+            account = f"wallet:h{home}" if home < HOMES // 2 else f"receivable:h{home}"
+            balance = ledger.balance(tx, account_id=account)
+        late = sum(len(late_use(home, number).values) for number in range(2))
+        assert int(history.values.sum()) == int(use(home).values.sum()) + 500 * late
+        total = tariffs.rate(tariff=segment.tariff, series=history, period=segment.period).total
+        assert (bills[0].state, bills[0].corrected_total, balance) == ("posted", total, -total)
+        if home < HOMES // 2:
+            assert [one.way for one in bills[0].corrections] == ["wallet", "wallet"]
+        else:
+            # A victim that died before it corrected the second batch is followed by one that begins with the first way.
+            ways = [one.way for bill in bills for one in bill.corrections]
+            assert ways in (["next_bill", "rebill"], ["next_bill", "next_bill"])
+            assert len(bills) == 1 + ways.count("rebill")
     store.close()
 
 

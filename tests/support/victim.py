@@ -53,3 +53,10 @@ def use(home: int) -> IntervalSeries:
     starts = epoch(MARCH) + 900 * np.arange(count, dtype=np.int64)
     values = np.random.default_rng(home).integers(0, 700, count)
     return IntervalSeries(starts, values, np.ones(count, dtype=np.uint8), 900)
+
+
+def late_use(home: int, number: int) -> IntervalSeries:
+    """What comes late for a home, after its month was billed: some hours that were not what they had seemed."""
+    known = use(home)
+    some = slice(100 * number, 100 * number + 10 + home)
+    return IntervalSeries(known.starts[some], known.values[some] + 500, known.qualities[some], 900)

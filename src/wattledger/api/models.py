@@ -287,10 +287,10 @@ class LineChange(Model):
 
 
 class CorrectionCause(Model):
-    """What came late for a bill: a batch of readings, or a fact of the contract, and the time it is of."""
+    """What came late for a bill, and the time it is of."""
 
-    kind: Literal["readings", "fact"]
-    about: str = Field(description="The batch's id, or the fact's name")
+    kind: Literal["readings", "fact", "event", "prices"]
+    about: str = Field(description="The batch's id, or the name of the contract's fact, the event, the price series")
     channel: str | None
     start: datetime
     end: datetime

@@ -12,8 +12,10 @@ from wattledger.billing._late import (
     correct_due,
     corrections_due,
     corrections_waiting,
+    note_event,
     note_fact,
     note_late,
+    note_prices,
     take_up_waiting,
 )
 from wattledger.billing._lines import BillLine, BillPart, LineChange
@@ -62,8 +64,10 @@ __all__ = [
     "finish_run",
     "latest_run",
     "month_period",
+    "note_event",
     "note_fact",
     "note_late",
+    "note_prices",
     "receivable_account",
     "run_contracts",
     "start_run",

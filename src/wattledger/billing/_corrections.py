@@ -25,14 +25,16 @@ CorrectionPolicy = Literal["next_bill", "rebill"]
 CorrectionWay = Literal["next_bill", "rebill", "wallet"]
 """How a correction was carried out; a statement's difference always goes through the wallet."""
 
-CauseKind = Literal["readings", "fact"]
+CauseKind = Literal["readings", "fact", "event", "prices"]
 
 _CAUSES_MAX = 40  # a meter that trickles in a month one interval at a time must not make a correction of megabytes
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What came late: ``about`` names the batch of readings (or the fact), ``start`` and ``end`` the time it is of.
+    """What came late: ``about`` names the batch of readings, the fact, the event or the series of published prices.
+
+    ``start`` and ``end`` enclose the time that it is of.
 
     ``revised`` is true when a value that was known became another one; else it was missing before. ``more`` counts
     further ones that are told together with this one: ``start`` and ``end`` then enclose them all.

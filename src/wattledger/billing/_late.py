@@ -8,7 +8,7 @@ number of notes makes one correction, and the same note twice makes none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -43,6 +43,7 @@ from wattledger.kernel import Money, Period, from_epoch
 from wattledger.readings import Change
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
+from wattledger.tariffs import Tariff
 
 _NO_TERMS = "no_terms"
 
@@ -95,24 +96,57 @@ def note_late(tx: Transaction, *, changes: Sequence[Change], batch_id: str, now:
 
 def note_fact(tx: Transaction, *, contract_id: str, name: str, since: datetime, now: datetime) -> None:
     """Note that a fact of a contract was told late: it concerns all time from ``since`` until it was told."""
-    if since >= min(_horizon(tx), now):
-        return
-    segments = registry.segments(tx, contract_ids=[contract_id], period=Period(since, now))
-    until = locked_points(tx, {segment.service_point_id for segment in segments})
+    if since < min(_horizon(tx), now):
+        _note_told(tx, "fact", name, Period(since, now), [contract_id], None, now)
+
+
+def note_event(tx: Transaction, *, event: str, start: datetime, end: datetime, now: datetime) -> None:
+    """Note that an event was announced, or called off, that concerns billed time of those whose tariff goes by it."""
+    _note_signal(tx, "event", event, Period(start, end), lambda tariff: event in tariff.events, now)
+
+
+def note_prices(tx: Transaction, *, series: str, start: datetime, end: datetime | None, now: datetime) -> None:
+    """Note that prices were published for billed time; ``end``: from when other prices hold."""
+    span = Period(start, max(start, _horizon(tx) if end is None else end))
+    _note_signal(tx, "prices", series, span, lambda tariff: series in tariff.index_series, now)
+
+
+def _note_signal(
+    tx: Transaction, kind: CauseKind, about: str, span: Period, concerns: Callable[[Tariff], bool], now: datetime
+) -> None:
+    late = span.intersection(Period(from_epoch(0), _horizon(tx)))
+    if late is not None and any(map(concerns, registry.published_tariffs(tx))):
+        _note_told(tx, kind, about, span, registry.contract_ids(tx, period=late), concerns, now)
+
+
+def _note_told(
+    tx: Transaction,
+    kind: CauseKind,
+    about: str,
+    span: Period,
+    contract_ids: Sequence[str],
+    concerns: Callable[[Tariff], bool] | None,
+    now: datetime,
+) -> None:
+    points: set[str] = set()
+    for piece in chunked(contract_ids):
+        found = registry.segments(tx, contract_ids=piece, period=span)
+        points.update(s.service_point_id for s in found if concerns is None or concerns(s.tariff))
+    until = locked_points(tx, points)
     rows = [
         {
             "service_point_id": point,
-            "kind": "fact",
-            "about": name,
+            "kind": kind,
+            "about": about,
             "channel": None,
-            "start": since,
-            "end": now,
+            "start": span.start,
+            "end": span.end,
             "intervals": 0,
             "revised": True,
             "noted_at": now,
         }
-        for point in sorted(until)
-        if since < until[point]
+        for point in sorted(points)
+        if span.start < until[point]
     ]
     if rows:
         tx.execute(late_news.insert(), rows)

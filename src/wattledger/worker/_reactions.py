@@ -91,12 +91,15 @@ def _restore_after_correction(tx: Transaction, fact: prepay.BalanceRestored) -> 
 
 def _reprice_event(tx: Transaction, fact: pricing.EventAnnounced) -> None:
     start, end = datetime.fromisoformat(fact.start), datetime.fromisoformat(fact.end)
+    billing.note_event(tx, event=fact.name, start=start, end=end, now=fact.at)
     prepay.reprice_event(tx, event=fact.name, start=start, end=end, now=fact.at)
 
 
 def _reprice_series(tx: Transaction, fact: pricing.PricesPublished) -> None:
     end = None if fact.end is None else datetime.fromisoformat(fact.end)
-    prepay.reprice_series(tx, series=fact.series, start=datetime.fromisoformat(fact.start), end=end, now=fact.at)
+    start = datetime.fromisoformat(fact.start)
+    billing.note_prices(tx, series=fact.series, start=start, end=end, now=fact.at)
+    prepay.reprice_series(tx, series=fact.series, start=start, end=end, now=fact.at)
 
 
 def _reprice_contract(tx: Transaction, fact: registry.FactTold) -> None:
