@@ -169,8 +169,11 @@ def checked(batch: IntervalBatch) -> None:
         _check_values(name, point.series.seconds, point.series.starts, point.series.values)
     for table in batch.tables:
         name = f"the table of {len(table.service_point_ids)} points, {table.channel}"
-        for service_point_id in table.service_point_ids:
-            _check_once(batch, seen, service_point_id, table.channel)
+        named = {(service_point_id, table.channel) for service_point_id in table.service_point_ids}
+        if len(named) < len(table.service_point_ids) or not seen.isdisjoint(named):
+            for service_point_id in table.service_point_ids:
+                _check_once(batch, seen, service_point_id, table.channel)
+        seen |= named
         shape = table.wh.shape
         if len(shape) != 2 or shape[0] != len(table.service_point_ids):  # noqa: PLR2004 - rows and columns
             raise BatchRefused(f"{name}: {shape} values", remedy="give a row for each point")

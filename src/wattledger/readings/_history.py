@@ -361,9 +361,12 @@ def _read_ahead(seen: View, pieces: Iterator[Ids], executor: Executor | None) ->
 def _blocks(
     names: Names, seen: View, ids: Ids, wh: NDArray[np.int32], quality: NDArray[np.uint8]
 ) -> Iterator[IntervalBlock]:
-    known = quality != Quality.MISSING
-    whole = bool(known.all())
+    if quality.size and not any(quality.strides):  # one value for all, straight from a file's statistics
+        whole = int(quality[0, 0]) != Quality.MISSING
+    else:
+        whole = bool((quality != Quality.MISSING).all())
     if not whole:
+        known = quality != Quality.MISSING
         some = known.any(axis=1)
         if not some.all():
             ids, wh, quality, known = ids[some], wh[some], quality[some], known[some]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -28,7 +28,7 @@ from wattledger.readings._batches import (
 )
 from wattledger.readings._files import UNSET
 from wattledger.readings._history import View, view
-from wattledger.readings._memory import DAY, Names, Pending, SeriesKey, TileKey, begin_pending, head_of
+from wattledger.readings._memory import DAY, Names, Pending, TileKey, begin_pending, head_of
 from wattledger.readings._segments import Cells, packed
 from wattledger.registry import ServicePointUnknown, unknown_points
 from wattledger.store import Row, Transaction
@@ -61,9 +61,9 @@ def ingest(tx: Transaction, *, batch: IntervalBatch, now: datetime) -> Receipt:
         return _repeat(batch, hashed, earlier)
     own = begin_pending(tx, head)
     parts = _columns(batch)
-    work = _Work(tx, version=head.version + 1, batch=batch, numbers=_numbered(tx, batch, parts, own))
-    for part in parts:
-        work.add(part)
+    work = _Work(tx, version=head.version + 1, batch=batch)
+    for part, numbers in zip(parts, _numbered(tx, batch, parts, own), strict=True):
+        work.add(part, numbers)
     last = max((int(part.starts.max()) for part in parts if len(part.starts)), default=None)
     received = now if head.last_at is None else max(now, head.last_at)
     receipt = Receipt(
@@ -151,56 +151,52 @@ def _columns(batch: IntervalBatch) -> list[_Columns]:
     return found
 
 
-def _numbered(tx: Transaction, batch: IntervalBatch, parts: Sequence[_Columns], own: Pending) -> dict[SeriesKey, int]:
-    """The number of every series of the batch; those that are new get one."""
+def _numbered(
+    tx: Transaction, batch: IntervalBatch, parts: Sequence[_Columns], own: Pending
+) -> list[NDArray[np.int32]]:
+    """The numbers of each part's points; series that are new get one."""
     names = Names(tx)
-    numbers: dict[SeriesKey, int] = {}
-    new: list[SeriesKey] = []
-    for part in parts:
-        for point in part.points:
-            key = (point, part.channel, part.seconds)
-            number = names.number(key)
-            if number is None:
-                new.append(key)
-            else:
-                numbers[key] = number
-    unknown = unknown_points(tx, service_point_ids=[point for point, _, _ in new]) if new else ()
+    numbers = [names.numbers(part.channel, part.seconds, part.points) for part in parts]
+    new = sorted(
+        (part.points[place], part.channel, part.seconds)
+        for part, of in zip(parts, numbers, strict=True)
+        for place in np.flatnonzero(of < 0).tolist()
+    )
+    if not new:
+        return numbers
+    unknown = unknown_points(tx, service_point_ids=[point for point, _, _ in new])
     if unknown:
         raise ServicePointUnknown(
             f"batch {batch.id} names service points that do not exist: {', '.join(sorted(unknown)[:5])}",
             remedy="register them first, then send the batch again",
         )
-    new.sort()
-    for number, key in enumerate(new, len(names)):
+    columns = ("id", "service_point_id", "channel", "seconds")
+    first = len(names)
+    rows = [dict(zip(columns, (number, *key), strict=True)) for number, key in enumerate(new, first)]
+    tx.execute(t.reading_series.insert(), rows)
+    for number, key in enumerate(new, first):
         own.names.append(key)
-        numbers[key] = own.numbers[key] = number
-    if new:
-        columns = ("service_point_id", "channel", "seconds")
-        rows = [{"id": numbers[key], **dict(zip(columns, key, strict=True))} for key in new]
-        tx.execute(t.reading_series.insert(), rows)
-    return numbers
+        own.numbers[key] = number
+        own.lengths[key[:2]].append(key[2])
+    return [names.numbers(part.channel, part.seconds, part.points) for part in parts]
 
 
 class _Work:
     """What a batch changes, told apart from what is stored already."""
 
-    def __init__(
-        self, tx: Transaction, *, version: int, batch: IntervalBatch, numbers: Mapping[SeriesKey, int]
-    ) -> None:
-        self._tx, self._version, self._batch, self._numbers = tx, version, batch, numbers
+    def __init__(self, tx: Transaction, *, version: int, batch: IntervalBatch) -> None:
+        self._tx, self._version, self._batch = tx, version, batch
         self._names = Names(tx)
         self._cells: dict[TileKey, Cells] = {}
         self.stored = self.revised = self.taken_back = 0
         self.changed: list[Changed] = []
 
-    def add(self, part: _Columns) -> None:
+    def add(self, part: _Columns, numbers: NDArray[np.int32]) -> None:
         """Count the part and keep of it what is new or different."""
         if not len(part.starts):
             return
         channel, seconds = part.channel, part.seconds
-        keys = [(point, channel, seconds) for point in part.points]
-        of_point = np.array([self._numbers[key] for key in keys], dtype=np.int32)
-        series = of_point[part.series]
+        series = numbers[part.series]
         days = part.starts // DAY
         # By day, then by series; within those, intervals ascend already.
         starts, wh, quality, places = part.starts, part.wh, part.quality, part.series
@@ -236,7 +232,12 @@ class _Work:
         )
 
     def _refuse_other_lengths(self, part: _Columns, days: NDArray[np.int64]) -> None:
+        several = self._names.several()
+        if not several:
+            return
         for place, point in enumerate(part.points):
+            if (point, part.channel) not in several:
+                continue
             for seconds in self._names.seconds_of(point, part.channel):
                 other = self._names.number((point, part.channel, seconds))
                 if seconds == part.seconds or other is None:

@@ -28,6 +28,7 @@ from wattledger.store import Row, Transaction
 DAY = 86_400
 _MOST_BYTES = 2 << 30  # of tiles; those that were asked for longest ago go first
 _SEGMENTS_TOGETHER = 500
+_WORTH_KEEPING, _LISTS = 100, 64  # points in a list, lists
 _NOTE = "readings"
 
 _Number = TypeVar("_Number", np.int32, np.uint8)
@@ -191,6 +192,8 @@ class _Memory:
     names: list[SeriesKey] = field(default_factory=list)
     numbers: dict[SeriesKey, int] = field(default_factory=dict)
     lengths: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    several: set[tuple[str, str]] = field(default_factory=set)
+    lists: OrderedDict[tuple[str, int, tuple[str, ...]], NDArray[np.int32]] = field(default_factory=OrderedDict)
     of_channel: dict[str, dict[int, list[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     generation: int = -1
     catalogue: list[FileEntry] = field(default_factory=list)
@@ -204,6 +207,7 @@ class Pending:
     base: Head
     names: list[SeriesKey] = field(default_factory=list)
     numbers: dict[SeriesKey, int] = field(default_factory=dict)
+    lengths: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     cells: dict[TileKey, list[Cells]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -272,6 +276,8 @@ class Names:
                     memory.names.append(key)
                     memory.numbers[key] = row.id
                     memory.lengths[key[:2]].append(row.seconds)
+                    if len(memory.lengths[key[:2]]) > 1:
+                        memory.several.add(key[:2])
                     memory.of_channel[row.channel][row.seconds].append(row.id)
         self._count = head.series
 
@@ -282,13 +288,41 @@ class Names:
             return found
         return None if self._pending is None else self._pending.numbers.get(key)
 
+    def numbers(self, channel: str, seconds: int, points: Sequence[str]) -> NDArray[np.int32]:
+        """The series of many points in their order; -1 for those that have none."""
+        memory, key = self._memory, (channel, seconds, tuple(points))
+        with memory.lock:
+            kept = memory.lists.get(key)
+            if kept is not None:
+                memory.lists.move_to_end(key)
+                if int(kept.max(initial=-1)) < self._count:
+                    return kept
+        found = np.array(
+            [-1 if (number := self.number((point, channel, seconds))) is None else number for point in points],
+            dtype=np.int32,
+        )
+        if len(points) >= _WORTH_KEEPING and found.min() >= 0 and found.max() < self._count:
+            with memory.lock:  # collectors deliver the same points again and again
+                memory.lists[key] = found
+                while len(memory.lists) > _LISTS:
+                    memory.lists.popitem(last=False)
+        return found
+
+    def several(self) -> set[tuple[str, str]]:
+        """Points and channels that have had more than one interval length, and perhaps others."""
+        memory = self._memory
+        if self._pending is None or not self._pending.lengths:
+            return memory.several
+        own = self._pending.lengths
+        return memory.several | {key for key, of in own.items() if len(of) > 1 or key in memory.lengths}
+
     def seconds_of(self, point: str, channel: str) -> list[int]:
         """The interval lengths that a channel has, or had."""
         found = [
             s for s in self._memory.lengths.get((point, channel), ()) if self.number((point, channel, s)) is not None
         ]
         if self._pending is not None:
-            found += [s for p, c, s in self._pending.names if (p, c) == (point, channel)]
+            found += self._pending.lengths.get((point, channel), ())
         return found
 
     def name(self, number: int) -> SeriesKey:
