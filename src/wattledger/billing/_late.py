@@ -39,7 +39,7 @@ from wattledger.billing._corrections import (
 from wattledger.billing._lines import line_changes
 from wattledger.billing._tables import bill_run, billed_point, billing_horizon, late_news
 from wattledger.billing.ports import Deductions
-from wattledger.kernel import Money, Period, from_epoch
+from wattledger.kernel import Money, Period, epoch, from_epoch
 from wattledger.readings import Change
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
@@ -68,26 +68,26 @@ def note_late(tx: Transaction, *, changes: Sequence[Change], batch_id: str, now:
     To be called before the wallets are charged (``prepay.deduct``), so that locks are taken in one order. A batch of
     newer readings costs one look at one row. Returns how many notes were made.
     """
-    spans = [(change, change.series.period) for change in changes]
-    horizon = _horizon(tx) if spans else from_epoch(0)
-    late = [(change, span) for change, span in spans if span is not None and span.start < horizon]
-    if not late:
+    heard = [change for change in changes if len(change.series)]
+    horizon = epoch(_horizon(tx)) if heard else 0
+    old = [change for change in heard if change.series.starts[0] < horizon]
+    if not old:
         return 0
-    until = locked_points(tx, {change.service_point_id for change, _ in late})
+    until = locked_points(tx, {change.service_point_id for change in old})
     rows = [
         {
             "service_point_id": change.service_point_id,
             "kind": "readings",
             "about": batch_id,
             "channel": change.channel,
-            "start": span.start,
-            "end": span.end,
+            "start": start,
+            "end": from_epoch(int(change.series.starts[-1]) + change.series.seconds),
             "intervals": len(change.series),
             "revised": change.revised,
             "noted_at": now,
         }
-        for change, span in late
-        if span.start < until[change.service_point_id]
+        for change in old
+        if (start := from_epoch(int(change.series.starts[0]))) < until[change.service_point_id]
     ]
     if rows:
         tx.execute(late_news.insert(), rows)
