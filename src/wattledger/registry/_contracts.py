@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -128,6 +128,66 @@ def open_contract(  # noqa: PLR0913 - a contract's facts, all of them
     tx.execute(
         t.contract_term.insert().values(contract_id=contract_id, valid_from=valid_from, mode=mode, tariff_id=tariff_id)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """A place that is supplied, with all that there is to say of it: what :func:`take_on` records."""
+
+    service_point_id: str
+    premise_id: str
+    premise_kind: str
+    address: str
+    zone: str
+    account_id: str
+    account_name: str
+    language: str
+    phone: str | None
+    contract_id: str
+    mode: PaymentMode
+    tariff_id: str
+    currency: str
+    valid_from: datetime
+
+
+def take_on(tx: Transaction, *, supplies: Sequence[Supply]) -> None:
+    """Record many supplies at once, as from another system: premise, service point, account, contract and terms.
+
+    Premises and accounts may be shared; what is there already stays as it is. Contracts and service points are new.
+    """
+    for zone in {supply.zone for supply in supplies}:
+        zone_named(zone)
+    premises = {s.premise_id: s for s in supplies}
+    accounts = {s.account_id: s for s in supplies}
+    tx.insert_new(
+        t.premise,
+        [{"id": s.premise_id, "kind": s.premise_kind, "address": s.address, "zone": s.zone} for s in premises.values()],
+    )
+    tx.insert_new(
+        t.account,
+        [
+            {"id": s.account_id, "name": s.account_name, "language": s.language, "phone": s.phone}
+            for s in accounts.values()
+        ],
+    )
+    if supplies:
+        points = [{"id": s.service_point_id, "premise_id": s.premise_id} for s in supplies]
+        tx.execute(t.service_point.insert(), points)
+        contracts_ = [
+            {
+                "id": s.contract_id,
+                "account_id": s.account_id,
+                "service_point_id": s.service_point_id,
+                "currency": s.currency,
+            }
+            for s in supplies
+        ]
+        tx.execute(t.contract.insert(), contracts_)
+        terms = [
+            {"contract_id": s.contract_id, "valid_from": s.valid_from, "mode": s.mode, "tariff_id": s.tariff_id}
+            for s in supplies
+        ]
+        tx.execute(t.contract_term.insert(), terms)
 
 
 def tell_fact(
@@ -380,34 +440,65 @@ def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> lis
 
 
 def _segments(tx: Transaction, terms: Sequence[Row], period: Period) -> Iterator[Segment]:
-    versions: dict[str, list[tuple[Period, Tariff]]] = {}
-    months: dict[str, list[Period]] = {}
     told = _facts(tx, {term.id for term in terms})
+    stretches = _Stretches(tx, period)
     for term, since in _with_beginning(terms):
-        if term.zone not in months:
-            months[term.zone] = list(local_months(period, zone=zone_named(term.zone)))
-        if term.tariff_id not in versions:
-            versions[term.tariff_id] = _versions(tx, term.tariff_id)
-        for month in months[term.zone]:
-            bill = month.intersection(Period(term.valid_from, term.valid_to or _FAR))
-            if bill is None:
-                continue
-            for validity, tariff in versions[term.tariff_id]:
-                stretch = bill.intersection(validity)
-                if stretch is not None:
-                    yield Segment(
-                        contract_id=term.id,
-                        service_point_id=term.service_point_id,
-                        mode=cast("PaymentMode", term.mode),
-                        zone=term.zone,
-                        currency=term.currency,
-                        month=month,
-                        bill=bill,
-                        period=stretch,
-                        since=since,
-                        tariff=tariff,
-                        facts=_facts_at(told.get(term.id, ()), stretch.start),
-                    )
+        facts = told.get(term.id, ())
+        for month, bill, stretch, tariff in stretches.of(term):
+            yield Segment(
+                term.id,
+                term.service_point_id,
+                term.mode,
+                term.zone,
+                term.currency,
+                month,
+                bill,
+                stretch,
+                since,
+                tariff,
+                _facts_at(facts, stretch.start) if facts else {},
+            )
+
+
+class _Stretches:
+    """What terms on a tariff in a zone cut a period into: month, bill, stretch and tariff version of each piece.
+
+    Most contracts' terms began long ago and have no end: what was cut for one is kept for the others.
+    """
+
+    def __init__(self, tx: Transaction, period: Period) -> None:
+        self._tx, self._period = tx, period
+        self._months: dict[str, list[Period]] = {}
+        self._versions: dict[str, list[tuple[Period, Tariff]]] = {}
+        self._cut: dict[tuple[str, str, datetime, datetime], list[tuple[Period, Period, Period, Tariff]]] = {}
+
+    def of(self, term: Row) -> Sequence[tuple[Period, Period, Period, Tariff]]:
+        """The pieces of one row of terms, in order."""
+        zone, tariff_id = term.zone, term.tariff_id
+        months = self._months.get(zone)
+        if months is None:
+            months = self._months[zone] = list(local_months(self._period, zone=zone_named(zone)))
+        if tariff_id not in self._versions:
+            self._versions[tariff_id] = _versions(self._tx, tariff_id)
+        first, last = max(term.valid_from, months[0].start), min(term.valid_to or _FAR, months[-1].end)
+        key = zone, tariff_id, first, last
+        found = self._cut.get(key)
+        if found is None:
+            found = self._cut[key] = list(self._pieces(months, tariff_id, first, last))
+        return found
+
+    def _pieces(
+        self, months: Sequence[Period], tariff_id: str, first: datetime, last: datetime
+    ) -> Iterator[tuple[Period, Period, Period, Tariff]]:
+        if first >= last:
+            return
+        terms = Period(first, last)
+        for month in months:
+            bill = month.intersection(terms)
+            for validity, tariff in () if bill is None else self._versions[tariff_id]:
+                stretch = bill.intersection(validity) if bill is not None else None
+                if bill is not None and stretch is not None:
+                    yield month, bill, stretch, tariff
 
 
 def _with_beginning(terms: Sequence[Row]) -> Iterator[tuple[Row, datetime]]:

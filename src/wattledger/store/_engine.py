@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wattledger.kernel import Problem
-from wattledger.store._facts import Fact, append_fact
+from wattledger.store._facts import Fact, append_facts
 
 _Item = TypeVar("_Item")
 
@@ -32,6 +33,16 @@ class StoreUnreachable(Problem):
     slug = "store-unreachable"
     title = "The database cannot be reached"
     status = 503
+
+
+class JsonText(str):
+    """A document for a JSON column that is written out already: it goes into the database as it is."""
+
+    __slots__ = ()
+
+
+def _json_text(document: object) -> str:
+    return document if isinstance(document, JsonText) else json.dumps(document)
 
 
 def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Sequence[_Item]]:
@@ -95,7 +106,11 @@ class Transaction:
 
     def emit(self, fact: Fact) -> None:
         """Put ``fact`` into the outbox: it is told to its handlers if, and only if, this unit of work commits."""
-        append_fact(self.connection, fact)
+        append_facts(self.connection, [fact])
+
+    def emit_all(self, facts: Sequence[Fact]) -> None:
+        """As :meth:`emit`, for many facts at once, in their order."""
+        append_facts(self.connection, facts)
 
 
 class Store:
@@ -120,11 +135,13 @@ class Store:
             if not parsed.database or parsed.database == ":memory:":
                 raise StoreUnreachable("an in-memory database loses everything", remedy="give a file's path")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = sa.create_engine(parsed, connect_args={"timeout": 60, "check_same_thread": False})
+            self.engine = sa.create_engine(
+                parsed, connect_args={"timeout": 60, "check_same_thread": False}, json_serializer=_json_text
+            )
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = sa.create_engine(parsed, pool_pre_ping=True)
+            self.engine = sa.create_engine(parsed, pool_pre_ping=True, json_serializer=_json_text)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:

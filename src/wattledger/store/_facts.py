@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
@@ -39,9 +39,19 @@ class RecordedFact:
     data: Mapping[str, Any]
 
 
-def append_fact(connection: sa.Connection, fact: Fact) -> None:
-    """Write ``fact`` into the outbox on the caller's own transaction."""
-    payload = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name not in ("at", "contract_id")}
-    connection.execute(
-        outbox.insert().values(at=fact.at, kind=type(fact).__name__, contract_id=fact.contract_id, payload=payload)
-    )
+def append_facts(connection: sa.Connection, facts: Sequence[Fact]) -> None:
+    """Write ``facts`` into the outbox on the caller's own transaction, in their order."""
+    names = {
+        kind: [f.name for f in fields(kind) if f.name not in ("at", "contract_id")] for kind in set(map(type, facts))
+    }
+    rows = [
+        {
+            "at": fact.at,
+            "kind": type(fact).__name__,
+            "contract_id": fact.contract_id,
+            "payload": {name: getattr(fact, name) for name in names[type(fact)]},
+        }
+        for fact in facts
+    ]
+    if rows:
+        connection.execute(outbox.insert(), rows)
