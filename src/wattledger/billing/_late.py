@@ -68,9 +68,8 @@ def note_late(tx: Transaction, *, changes: Sequence[Change], batch_id: str, now:
     To be called before the wallets are charged (``prepay.deduct``), so that locks are taken in one order. A batch of
     newer readings costs one look at one row. Returns how many notes were made.
     """
-    heard = [change for change in changes if len(change.series)]
-    horizon = epoch(_horizon(tx)) if heard else 0
-    old = [change for change in heard if change.series.starts[0] < horizon]
+    horizon = epoch(_horizon(tx)) if changes else 0
+    old = [change for change in changes if len(change.series) and change.series.starts[0] < horizon]
     if not old:
         return 0
     until = locked_points(tx, {change.service_point_id for change in old})
@@ -159,8 +158,9 @@ def _horizon(tx: Transaction) -> datetime:
     return cast("datetime", tx.execute(select).scalar_one())
 
 
-def raise_horizon(tx: Transaction, *, until: datetime) -> None:
-    """From now on readings of time before ``until`` are looked at point by point."""
+def raise_horizon(tx: Transaction, segments: Sequence[Segment]) -> None:
+    """From now on readings of time before the end of these segments' months are looked at point by point."""
+    until = max((segment.month.end for segment in segments), default=from_epoch(0))
     tx.execute(
         billing_horizon.update().where(billing_horizon.c.id == 1, billing_horizon.c.until < until).values(until=until)
     )

@@ -122,7 +122,7 @@ def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
     row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
     if row.state == "running":
         return bill_run_with_id(tx, run_id=run_id)
-    raise_horizon(tx, until=_widest(month).end)
+    raise_horizon(tx, segments)
     contracts = len({segment.contract_id for segment in segments})
     tx.execute(
         bill_run.update()
@@ -172,6 +172,7 @@ def bill_contracts(
     run = bill_run_with_id(tx, run_id=run_id)
     segments = _month_segments(tx, run.month, contract_ids)
     points = {segment.service_point_id for segment in segments}
+    raise_horizon(tx, segments)  # a contract may have come since the run was started, from farther west
     locked_points(tx, points)
     correct_points(tx, service_point_ids=points, deductions=deductions, policy=policy, now=now)
     posted: set[tuple[str, datetime, str]] = set()
