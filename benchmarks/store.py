@@ -171,7 +171,7 @@ class Bench:
             return kernels.by_group(sums, member, 3)
 
         with self.store.read() as tx, ThreadPoolExecutor(THREADS) as pool:
-            blocks = readings.scan(tx, period=MONTH, together=250, executor=pool)
+            blocks = readings.scan(tx, period=MONTH, together=0, executor=pool)
             return np.concatenate([added(block) for block in blocks])
 
     def duckdb(self, duckdb: Any) -> NDArray[np.int64]:  # noqa: ANN401 - a peer's module

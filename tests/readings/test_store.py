@@ -67,7 +67,7 @@ compaction = st.tuples(st.just("compact"), st.sampled_from([1, 2, 3, 8, 40]))
 steps = st.lists(st.one_of(batch, batch, compaction), min_size=1, max_size=9)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_whatever_came_and_was_folded_when_the_answer_is_the_same(
     net: Grid, tmp_path: Path, steps: list[tuple[str, object]]

@@ -4,6 +4,7 @@ It keeps what a price depends on beside the tariff (announced events, published 
 earlier bills left (a year's counters, ratchets, banks) to the later ones.
 """
 
+from wattledger.pricing._blocks import PricedBlock, priced_together
 from wattledger.pricing._counting import Kept, Outcome, counted, fits, reaches, running, settled
 from wattledger.pricing._loads import LoadExceeded, watch_loads
 from wattledger.pricing._population import compare_contracts
@@ -28,6 +29,7 @@ __all__ = [
     "LoadExceeded",
     "NothingToCompare",
     "Outcome",
+    "PricedBlock",
     "PricesPublished",
     "Side",
     "SignalRefused",
@@ -37,6 +39,7 @@ __all__ = [
     "compare_contracts",
     "counted",
     "fits",
+    "priced_together",
     "publish_prices",
     "reaches",
     "running",

@@ -120,11 +120,12 @@ def _same_supply(one: Segment, other: Segment) -> bool:
 
 def _remembered_from(segment: Segment) -> datetime:
     """From when on what was used may matter to the segment's price; within the contract's time on this tariff."""
-    first = _looks_back_to(segment)
+    first = looks_back_to(segment)
     return segment.since if first is None else max(min(first, segment.bill.start), segment.since)
 
 
-def _looks_back_to(segment: Segment) -> datetime | None:
+def looks_back_to(segment: Segment) -> datetime | None:
+    """From when on what was used may matter to the segment's price; ``None``: from the beginning."""
     tariff, zone = segment.tariff, zone_named(segment.tariff.zone or segment.zone)
     first = tariffs.looks_back_to(tariff=tariff, zone=zone, start=segment.bill.start)
     if first is not None and _remembers_amounts(tariff):
@@ -210,7 +211,7 @@ class _Counting:
     def begun(self, segment: Segment) -> RatingState:
         """Nothing counted yet, after what the earlier segments left."""
         since = epoch(segment.since) if _asks_for_beginning(segment.tariff) else None
-        first = _looks_back_to(segment)
+        first = looks_back_to(segment)
         if since is not None and first is not None and since <= epoch(first):
             since = None  # it was there all the time: as everybody, so that what is compiled serves all
         history = replace(NO_HISTORY, since=since)

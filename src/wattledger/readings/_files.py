@@ -35,7 +35,7 @@ SHARD = 16_384
 UNSET = 255
 """Stands in a column of qualities where nothing was ever said."""
 
-_GROUP_ROWS, _GROUP_SERIES = 65_536, 250
+_GROUP_ROWS, _GROUP_SERIES = 65_536, 160
 _KEY = b"wattledger"
 _SERIES_KEY = b"wattledger.series"
 _FOOTERS = 2_048

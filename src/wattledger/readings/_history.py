@@ -89,19 +89,21 @@ class View:
         return wh, quality
 
     def groups(self, ids: Ids, together: int) -> Iterator[Ids]:
-        """``ids`` in pieces of up to ``together``, cut where the files' groups are cut if that is as many or fewer."""
+        """``ids`` in pieces of up to ``together``, cut where the files' groups are cut; 0: one group each."""
         for shard in np.unique(ids // SHARD):
             of_shard = ids[ids.searchsorted(shard * SHARD) : ids.searchsorted((shard + 1) * SHARD)]
             files = [entry for entry in self.files if entry.file.extent.shard == shard]
             if not files:
-                yield from (of_shard[at : at + together] for at in range(0, len(of_shard), together))
+                step = together or _TOGETHER
+                yield from (of_shard[at : at + step] for at in range(0, len(of_shard), step))
                 continue
             footer = max(files, key=lambda entry: entry.rows).file.footer()
             groups = footer.series[:: footer.group][1:]
-            several = max(1, together // footer.group)
+            step = together or footer.group
+            several = max(1, step // footer.group)
             cuts = [0, *of_shard.searchsorted(groups[several - 1 :: several]).tolist(), len(of_shard)]
             for a, b in pairwise(cuts):
-                yield from (of_shard[at : min(at + together, b)] for at in range(a, b, together))
+                yield from (of_shard[at : min(at + step, b)] for at in range(a, b, step))
 
     def _files_of(self, ids: Ids) -> list[FileEntry]:
         return [entry for entry in self.files if _shards(ids, entry)]
@@ -318,7 +320,7 @@ def scan(
 
     Every point comes once for each interval length it had, with all its slots of the period. Points without any
     interval in the period do not come. ``None`` for the points: all that have the channel. With an ``executor`` (of
-    threads) blocks are read ahead side by side. ``together=250`` gives the files' own row groups without a copy.
+    threads) blocks are read ahead side by side. ``together=0`` gives the files' own row groups, without a copy.
     """
     names, limit = Names(tx), _limit(tx, as_of)
     numbers: dict[int, Ids]

@@ -29,7 +29,7 @@ DAY = 86_400
 _MOST_BYTES = 2 << 30  # of tiles; those that were asked for longest ago go first
 _SEGMENTS_TOGETHER = 500
 _WORTH_KEEPING, _LISTS = 100, 64  # points in a list, lists
-_NOTE = "readings"
+_NOTE, _HEAD = "readings", "readings head"
 
 _Number = TypeVar("_Number", np.int32, np.uint8)
 
@@ -231,25 +231,32 @@ def begin_pending(tx: Transaction, head: Head) -> Pending:
     return note
 
 
+_SELECT_HEAD = sa.select(t.reading_head)
+
+
 def head_of(tx: Transaction, *, locked: bool = False) -> Head:
     """How far the store is; ``locked``: and stays, until the end of this unit of work."""
-    select = sa.select(t.reading_head)
-    row = tx.execute(tx.locked(select) if locked else select).one_or_none()
+    row = tx.execute(tx.locked(_SELECT_HEAD) if locked else _SELECT_HEAD).one_or_none()
     if row is None:
         tx.insert_new(t.reading_head, [{"id": 1, "version": 0, "series": 0, "generation": 0, "present": 0}])
-        row = tx.execute(tx.locked(select)).one()
+        row = tx.execute(tx.locked(_SELECT_HEAD)).one()
     return _head(row)
 
 
 def committed_head(tx: Transaction) -> Head:
     """How far the store is without what this unit of work itself has ingested."""
-    note = pending(tx)
-    return head_of_or_nothing(tx) if note is None else note.base
+    own = pending(tx)
+    if own is not None:
+        return own.base
+    if not tx.snapshot:
+        return head_of_or_nothing(tx)
+    found: Head = tx.notes.get(_HEAD) or tx.notes.setdefault(_HEAD, head_of_or_nothing(tx))
+    return found
 
 
 def head_of_or_nothing(tx: Transaction) -> Head:
     """As :func:`head_of`, for a unit of work that may not write."""
-    row = tx.execute(sa.select(t.reading_head)).one_or_none()
+    row = tx.execute(_SELECT_HEAD).one_or_none()
     return Head(0, 0, 0, 0, None, None, None) if row is None else _head(row)
 
 
