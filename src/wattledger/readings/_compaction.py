@@ -365,10 +365,15 @@ def forget_files(tx: Transaction, *, paths: Sequence[str]) -> None:
         tx.execute(t.reading_file.delete().where(f.path.in_(piece), f.retired_at.is_not(None)))
 
 
+def listed_files(tx: Transaction) -> list[str]:
+    """The paths of all files of the catalogue, those included that are to be deleted."""
+    return [row[0] for row in tx.rows(sa.select(t.reading_file.c.path).order_by(t.reading_file.c.path))]
+
+
 def unlisted_files(tx: Transaction, *, folder: Folder) -> list[str]:
     """Files that lie in the folder and are not listed: left by a compaction that was broken off.
 
     Only while no other compaction runs: one that is under way has written files that it has not listed yet.
     """
-    listed = {row[0] for row in tx.rows(sa.select(t.reading_file.c.path))}
+    listed = set(listed_files(tx))
     return sorted(path for path in folder.listed() if path not in listed)

@@ -23,7 +23,7 @@ Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 # SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
 _PARAMETERS_MAX = 10_000
-_FOR_EVER = 1e9  # seconds
+_FOR_EVER = 2_000_000  # seconds; in milliseconds it must fit 31 bits
 _MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
 
 

@@ -24,6 +24,7 @@ from wattledger.readings.vee._estimates import (
     estimate,
 )
 from wattledger.readings.vee._findings import Block, Finding, Findings, amount, lasting
+from wattledger.readings.vee._gaps import METHODS, UNFILLED, BlockEstimates, estimate_block
 from wattledger.readings.vee._registers import Registers, Step, check_registers
 from wattledger.readings.vee._rules import (
     ClassRules,
@@ -43,8 +44,11 @@ __all__ = [
     "EDITED",
     "ESPI_QUALITIES",
     "ESTIMATE_CODES",
+    "METHODS",
+    "UNFILLED",
     "VALIDATED",
     "Block",
+    "BlockEstimates",
     "ClassRules",
     "Codes",
     "Estimate",
@@ -71,6 +75,7 @@ __all__ = [
     "check_series",
     "codes_of",
     "estimate",
+    "estimate_block",
     "flagged",
     "lasting",
     "load_rules",

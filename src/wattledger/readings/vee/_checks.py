@@ -159,17 +159,22 @@ class _Runs:
 
 
 def _runs(block: Block, mask: NDArray[np.bool_]) -> _Runs:
+    return _Runs(*runs_of(mask), block.seconds)
+
+
+def runs_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The unbroken runs of a mask of (points, intervals): point, first interval, first one after it."""
     points, intervals = mask.shape
     nothing = np.zeros(0, dtype=np.int64)
     if not mask.any():
-        return _Runs(nothing, nothing, nothing, block.seconds)
+        return nothing, nothing, nothing
     edged = np.zeros((points, intervals + 1), dtype=np.bool_)  # a column that is never in a run keeps rows apart
     edged[:, 1:] = mask
     flat = np.append(edged.ravel(), False)
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     firsts, lasts = edges[0::2] + 1, edges[1::2] + 1
     rows = firsts // (intervals + 1)
-    return _Runs(rows, firsts - rows * (intervals + 1) - 1, lasts - rows * (intervals + 1) - 1, block.seconds)
+    return rows, firsts - rows * (intervals + 1) - 1, lasts - rows * (intervals + 1) - 1
 
 
 def _run_findings(

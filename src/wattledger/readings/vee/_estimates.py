@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SATURDAY = 5
 _HOUR = 3600
 _DAY = 86_400
-_SURE = (Quality.ACTUAL, Quality.SUBSTITUTED)
+SURE = (Quality.ACTUAL, Quality.SUBSTITUTED)
 
 
 class Method(StrEnum):
@@ -168,7 +168,7 @@ class _Grid:
         slots = (series.starts - self.start) // self.seconds
         self.values[slots] = series.values
         self.known[slots] = series.qualities != Quality.MISSING
-        self.sure[slots] = np.isin(series.qualities, _SURE)
+        self.sure[slots] = np.isin(series.qualities, SURE)
         self.asked = (max(-(-(asked[0] - self.start) // self.seconds), 0), (asked[1] - self.start) // self.seconds)
         self._running = np.concatenate(([0], np.cumsum(np.where(self.known, self.values, 0))))
         self._sure_days: dict[date, bool] = {}

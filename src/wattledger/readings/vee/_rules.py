@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
@@ -177,6 +178,7 @@ class Estimation:
     like_days: int
     reach_days: int
     negative: bool
+    run_hours: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,12 @@ class Rules:
         """The rules of the class called ``name``, or the defaults."""
         return self.classes.get(name, self.default)
 
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with any rule, whatever the file is called."""
+        said = repr((self.default, sorted(self.classes.items())))
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
+
 
 _KINDS: dict[str, type[Any]] = {
     **{rule.value: Plain for rule in Rule},
@@ -258,6 +266,7 @@ _BETWEEN = {
         "times": ("0.01", "1000"),
         "days": ("1", "366"),
         "linear_hours": ("0", "8784"),
+        "run_hours": ("0", "8784"),
         "like_days": ("1", "60"),
         "reach_days": ("1", "400"),
     }.items()
