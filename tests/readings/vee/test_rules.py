@@ -42,7 +42,7 @@ def changed(old: str, new: str) -> str:
         ("    limit: 1.55\n", "    limit: 2\n    limit: 3\n", "stands twice at defaults.spike.limit"),
         ("tolerance_units: 2", "tolerance_units: 2.5", "'2.5' is no whole number at defaults.register_sum"),
         ("negative: {severity: fail}", "negative: {severity: fatal}", "'fatal' is no severity; there are off, info"),
-        ("negative: no}", "negative: nope}", "'nope' is neither yes nor no at defaults.estimate.negative"),
+        ("negative: no,", "negative: nope,", "'nope' is neither yes nor no at defaults.estimate.negative"),
         ("  missing: {severity: fail}\n", "", "every rule must be said; missing: missing at defaults"),
         ("  missing: {severity: fail}", "  missing: fail", "a mapping is needed at defaults.missing"),
         ("  import: {}", "  import: {spikes: {}}", "there is no such clause; there are missing"),
