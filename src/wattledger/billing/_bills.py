@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from wattledger import ledger, pricing
 from wattledger.billing._corrections import Correction, carried_by, carry, corrections_of_bills
-from wattledger.billing._lines import BillPart, parts_as_kept, rated_part
+from wattledger.billing._lines import BillPart, parts_as_kept, parts_to_keep, rated_part
 from wattledger.billing._tables import bill, billed_point
-from wattledger.billing.ports import Deductions
+from wattledger.billing.ports import Deductions, Stage, unwatched
 from wattledger.kernel import Money, Period, Problem, stable_id
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
@@ -152,7 +152,9 @@ def document_id(*, contract_id: str, start: datetime, kind: BillKind, edition: i
     return stable_id("bill", contract_id, start.isoformat(), kind, *later)
 
 
-def write_bills(tx: Transaction, *, bills: Sequence[Bill], month: str, deductions: Deductions) -> None:
+def write_bills(
+    tx: Transaction, *, bills: Sequence[Bill], month: str, deductions: Deductions, stage: Stage = unwatched
+) -> None:
     """Write bills down and post those that are to be paid; for bills that are not posted yet.
 
     The bills that are posted show what was corrected before them, and what comes late for their time from now on is
@@ -170,6 +172,7 @@ def write_bills(tx: Transaction, *, bills: Sequence[Bill], month: str, deduction
         tx,
         statements={one.id: (one.contract_id, Period(one.start, one.end)) for one in posted if one.kind == "statement"},
     )
+    stage("ledger")
     to_pay = [one for one in posted if one.kind == "bill" and one.total.micro]
     ledger.open_accounts(
         tx,
@@ -192,8 +195,9 @@ def write_bills(tx: Transaction, *, bills: Sequence[Bill], month: str, deduction
             for one in to_pay
         ],
     )
-    for one in posted:
-        tx.emit(
+    stage("write")
+    tx.emit_all(
+        [
             BillPosted(
                 at=one.issued_at,
                 contract_id=one.contract_id,
@@ -203,7 +207,9 @@ def write_bills(tx: Transaction, *, bills: Sequence[Bill], month: str, deduction
                 total_micro=one.total.micro,
                 currency=one.total.currency,
             )
-        )
+            for one in posted
+        ]
+    )
 
 
 def _remember_until(tx: Transaction, posted: Sequence[Bill]) -> None:
@@ -265,7 +271,7 @@ def _row(one: Bill) -> dict[str, object]:
         "deducted": None if one.deducted is None else one.deducted.micro,
         "missing": one.missing,
         "estimated": one.estimated,
-        "parts": [asdict(part) for part in one.parts],
+        "parts": parts_to_keep(one.parts),
         "issued_at": one.issued_at,
         "edition": one.edition,
         "replaces": one.replaces,

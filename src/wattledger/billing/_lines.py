@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import cached_property
 from itertools import zip_longest
-from typing import Any
+from typing import Any, overload
 
 from wattledger.kernel import Money
 from wattledger.registry import Segment
+from wattledger.store import JsonText
 from wattledger.tariffs import ChargeLine
 
 
@@ -95,6 +98,37 @@ def rated_part(segment: Segment, lines: Sequence[ChargeLine]) -> BillPart:
             for line in lines
         ],
     )
+
+
+class WrittenParts(Sequence[BillPart]):
+    """The parts of a bill as the text that is kept of them; read when somebody looks."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _parts(self) -> list[BillPart]:
+        return parts_as_kept(json.loads(self.text))
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> BillPart: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BillPart]: ...
+    def __getitem__(self, index: int | slice) -> BillPart | Sequence[BillPart]:
+        return self._parts[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+def parts_to_keep(parts: Sequence[BillPart]) -> object:
+    """What the database keeps of the parts of a bill."""
+    return JsonText(parts.text) if isinstance(parts, WrittenParts) else [asdict(part) for part in parts]
 
 
 def parts_as_kept(kept: Sequence[Mapping[str, Any]]) -> list[BillPart]:

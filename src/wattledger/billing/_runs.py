@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,12 +13,13 @@ from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from wattledger import pricing, registry
-from wattledger.billing._bills import BillKind, rated_bill, write_bills
+from wattledger import registry
+from wattledger.billing._bills import BillKind, write_bills
+from wattledger.billing._bulk import Document, rated_bills
 from wattledger.billing._corrections import CorrectionPolicy
 from wattledger.billing._late import correct_points, locked_points, raise_horizon
 from wattledger.billing._tables import bill, bill_run
-from wattledger.billing.ports import Deductions
+from wattledger.billing.ports import Deductions, Stage, unwatched
 from wattledger.kernel import Money, Period, Problem, zone_named
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
@@ -149,13 +151,18 @@ def _month_segments(tx: Transaction, month: str, contract_ids: Sequence[str]) ->
 
 
 def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
-    """All contracts of a run, by id: what its shards are cut from, the same at every start."""
-    run = bill_run_with_id(tx, run_id=run_id)
-    segments = _month_segments(tx, run.month, _contracts(tx, run.month))
-    return sorted({segment.contract_id for segment in segments})
+    """All contracts of a run: what its shards are cut from, the same at every start.
+
+    They are in the order of their service points, near to that of the readings in the files.
+    """
+    month = _month_of(tx, run_id)
+    segments = _month_segments(tx, month, _contracts(tx, month))
+    return list(
+        dict.fromkeys(s.contract_id for s in sorted(segments, key=lambda s: (s.service_point_id, s.contract_id)))
+    )
 
 
-def bill_contracts(
+def bill_contracts(  # noqa: PLR0913 - what a run is made with
     tx: Transaction,
     *,
     run_id: str,
@@ -163,48 +170,52 @@ def bill_contracts(
     deductions: Deductions,
     now: datetime,
     policy: CorrectionPolicy = "next_bill",
+    executor: Executor | None = None,
+    stage: Stage = unwatched,
 ) -> int:
     """Make the bills of one shard of a run; those posted before are passed over. Returns how many were made.
 
     First the earlier bills of these contracts are corrected by what came late for them, as ``policy`` says, so that
-    the new ones show it.
+    the new ones show it. With an ``executor`` (of threads) readings are read and rated side by side. ``stage`` is told
+    what begins: ``registry``, ``scan``, ``rate``, ``bills``, ``write`` or ``ledger``.
     """
-    run = bill_run_with_id(tx, run_id=run_id)
-    segments = _month_segments(tx, run.month, contract_ids)
+    stage("registry")
+    month = _month_of(tx, run_id)
+    segments = _month_segments(tx, month, contract_ids)
     points = {segment.service_point_id for segment in segments}
     raise_horizon(tx, segments)  # a contract may have come since the run was started, from farther west
     locked_points(tx, points)
     correct_points(tx, service_point_ids=points, deductions=deductions, policy=policy, now=now)
+    documents = _not_yet_posted(tx, segments)
+    prepaid = [segment for kind, group in documents if kind == "statement" for segment in group]
+    deducted = deductions.close(tx, segments=prepaid, now=now)
+    bills = rated_bills(
+        tx, run_id=run_id, documents=documents, deducted=deducted, now=now, executor=executor, stage=stage
+    )
+    stage("write")
+    write_bills(tx, bills=bills, month=month, deductions=deductions, stage=stage)
+    return len(bills)
+
+
+def _not_yet_posted(tx: Transaction, segments: Sequence[Segment]) -> list[Document]:
+    """The documents that are to be made of a month's segments, without those that are posted."""
     posted: set[tuple[str, datetime, str]] = set()
-    for piece in chunked(sorted(contract_ids)):
+    for piece in chunked(sorted({segment.contract_id for segment in segments})):
         rows = tx.rows(
             sa.select(bill.c.contract_id, bill.c.start, bill.c.kind).where(
-                bill.c.contract_id.in_(piece), bill.c.state == "posted"
+                bill.c.contract_id.in_(piece),
+                bill.c.start >= min(segment.period.start for segment in segments),
+                bill.c.state == "posted",
             )
         )
         posted.update((row.contract_id, row.start, row.kind) for row in rows)
-    groups: list[tuple[BillKind, list[Segment]]] = []
+    documents: list[Document] = []
     for (contract_id, mode), members in groupby(segments, key=lambda s: (s.contract_id, s.mode)):
         group = list(members)
         kind: BillKind = "statement" if mode == "prepay" else "bill"
         if (contract_id, group[0].period.start, kind) not in posted:
-            groups.append((kind, group))
-    prepaid = [segment for kind, group in groups if kind == "statement" for segment in group]
-    deducted = deductions.close(tx, segments=prepaid, now=now)
-    outcomes = pricing.counted(tx, segments=[segment for _, group in groups for segment in group])
-    bills = [
-        rated_bill(
-            run_id=run_id,
-            kind=kind,
-            segments=group,
-            outcomes=outcomes,
-            deducted=deducted[group[0].contract_id] if kind == "statement" else None,
-            now=now,
-        )
-        for kind, group in groups
-    ]
-    write_bills(tx, bills=bills, month=run.month, deductions=deductions)
-    return len(bills)
+            documents.append((kind, group))
+    return documents
 
 
 def finish_run(tx: Transaction, *, run_id: str, now: datetime) -> BillRun:
@@ -219,6 +230,13 @@ def finish_run(tx: Transaction, *, run_id: str, now: datetime) -> BillRun:
             )
         )
     return bill_run_with_id(tx, run_id=run_id)
+
+
+def _month_of(tx: Transaction, run_id: str) -> str:
+    month = tx.execute(sa.select(bill_run.c.month).where(bill_run.c.id == run_id)).scalar_one_or_none()
+    if month is None:
+        raise BillRunNotFound(f"no bill run is called {run_id!r}")
+    return str(month)
 
 
 def bill_run_with_id(tx: Transaction, *, run_id: str) -> BillRun:

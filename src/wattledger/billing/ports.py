@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from wattledger.kernel import Money, Period
 from wattledger.registry import Segment
 from wattledger.store import Transaction
+
+Stage = Callable[[str], object]
+"""Is told the name of what begins, by work that somebody wants to watch."""
+
+
+def unwatched(stage: str, /) -> None:
+    """Nobody watches."""
 
 
 class Deductions(Protocol):
