@@ -139,29 +139,28 @@ def carry(tx: Transaction, *, bills: Mapping[str, str]) -> None:
     A correction of a bill that was cancelled afterwards went with it and is shown no more.
     """
     kept, cancelled = bill_correction.c, _cancelled()
-    for piece in chunked(sorted(bills)):
-        waiting = tx.rows(
-            sa.select(kept.contract_id)
+    waiting = tx.rows(
+        sa.select(kept.contract_id)
+        .where(
+            tx.among(kept.contract_id, bills),
+            kept.carried_by.is_(None),
+            kept.way != "rebill",
+            kept.bill_id.not_in(cancelled),
+        )
+        .distinct()
+    )
+    for (contract,) in waiting:
+        tx.execute(
+            bill_correction.update()
             .where(
-                kept.contract_id.in_(piece),
+                kept.contract_id == contract,
                 kept.carried_by.is_(None),
                 kept.way != "rebill",
                 kept.bill_id.not_in(cancelled),
+                kept.bill_id != bills[contract],
             )
-            .distinct()
+            .values(carried_by=bills[contract])
         )
-        for (contract,) in waiting:
-            tx.execute(
-                bill_correction.update()
-                .where(
-                    kept.contract_id == contract,
-                    kept.carried_by.is_(None),
-                    kept.way != "rebill",
-                    kept.bill_id.not_in(cancelled),
-                    kept.bill_id != bills[contract],
-                )
-                .values(carried_by=bills[contract])
-            )
 
 
 def _cancelled() -> sa.Select[Any]:

@@ -40,7 +40,7 @@ from wattledger.billing._lines import line_changes
 from wattledger.billing._tables import bill_run, billed_point, billing_horizon, late_news
 from wattledger.billing.ports import Deductions
 from wattledger.kernel import Money, Period, epoch, from_epoch
-from wattledger.readings import Change
+from wattledger.readings import Change, Changes
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction, chunked
 from wattledger.tariffs import Tariff
@@ -69,6 +69,8 @@ def note_late(tx: Transaction, *, changes: Sequence[Change], batch_id: str, now:
     newer readings costs one look at one row. Returns how many notes were made.
     """
     horizon = epoch(_horizon(tx)) if changes else 0
+    if isinstance(changes, Changes) and (changes.earliest or 0) >= horizon:
+        return 0
     old = [change for change in changes if len(change.series) and change.series.starts[0] < horizon]
     if not old:
         return 0
@@ -178,12 +180,9 @@ def locked_points(tx: Transaction, service_point_ids: Collection[str]) -> dict[s
 
 
 def _billed_until(tx: Transaction, points: Sequence[str]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
-    for piece in chunked(points):
-        select = sa.select(billed_point).where(billed_point.c.service_point_id.in_(piece))
-        for row in tx.rows(tx.locked(select.order_by(billed_point.c.service_point_id))):
-            found[row.service_point_id] = row.until
-    return found
+    select = sa.select(billed_point).where(tx.among(billed_point.c.service_point_id, points))
+    rows = tx.rows(tx.locked(select.order_by(billed_point.c.service_point_id)))
+    return {row.service_point_id: row.until for row in rows}
 
 
 def corrections_due(tx: Transaction) -> bool:
@@ -234,11 +233,9 @@ def correct_points(
     """As :func:`correct_due`, for these points, and for what waited too."""
     until = locked_points(tx, service_point_ids)
     news: dict[str, list[Row]] = defaultdict(list)
-    for piece in chunked(sorted(until)):
-        for row in tx.rows(
-            sa.select(late_news).where(late_news.c.service_point_id.in_(piece)).order_by(late_news.c.id)
-        ):
-            news[row.service_point_id].append(row)
+    select = sa.select(late_news).where(tx.among(late_news.c.service_point_id, until)).order_by(late_news.c.id)
+    for row in tx.rows(select):
+        news[row.service_point_id].append(row)
     if not news:
         return []
     touched, segments = _touched(tx, news, until)

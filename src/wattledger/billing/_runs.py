@@ -22,7 +22,7 @@ from wattledger.billing._tables import bill, bill_run
 from wattledger.billing.ports import Deductions, Stage, unwatched
 from wattledger.kernel import Money, Period, Problem, zone_named
 from wattledger.registry import Segment
-from wattledger.store import Fact, Row, Transaction, chunked
+from wattledger.store import Fact, Row, Transaction
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
@@ -146,8 +146,7 @@ def _widest(month: str) -> Period:
 
 
 def _month_segments(tx: Transaction, month: str, contract_ids: Sequence[str]) -> list[Segment]:
-    found = registry.segments(tx, contract_ids=contract_ids, period=_widest(month))
-    return [segment for segment in found if segment.month == month_period(month, zone=segment.zone)]
+    return registry.month_segments(tx, contract_ids=contract_ids, month_of=lambda zone: month_period(month, zone=zone))
 
 
 def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
@@ -200,10 +199,10 @@ def bill_contracts(  # noqa: PLR0913 - what a run is made with
 def _not_yet_posted(tx: Transaction, segments: Sequence[Segment]) -> list[Document]:
     """The documents that are to be made of a month's segments, without those that are posted."""
     posted: set[tuple[str, datetime, str]] = set()
-    for piece in chunked(sorted({segment.contract_id for segment in segments})):
+    if segments:
         rows = tx.rows(
             sa.select(bill.c.contract_id, bill.c.start, bill.c.kind).where(
-                bill.c.contract_id.in_(piece),
+                tx.among(bill.c.contract_id, {segment.contract_id for segment in segments}),
                 bill.c.start >= min(segment.period.start for segment in segments),
                 bill.c.state == "posted",
             )

@@ -139,11 +139,10 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
 
 def _not_yet_posted(tx: Transaction, transfers: Sequence[Transfer]) -> list[Transfer]:
     known: dict[str, Transfer] = {}
-    for piece in chunked(sorted({transfer.id for transfer in transfers})):
-        known.update(
-            (row.id, _transfer(row))
-            for row in tx.rows(sa.select(ledger_transfer).where(ledger_transfer.c.id.in_(piece)))
-        )
+    if transfers:
+        ids = sorted({transfer.id for transfer in transfers})
+        select = sa.select(ledger_transfer).where(tx.among(ledger_transfer.c.id, ids))
+        known.update((row.id, _transfer(row)) for row in tx.rows(select))
     fresh = []
     for transfer in transfers:
         earlier = known.get(transfer.id)
@@ -184,10 +183,8 @@ def _transfer(row: Row) -> Transfer:
 
 
 def _check_accounts(tx: Transaction, transfers: Sequence[Transfer], sums: dict[str, list[int]]) -> None:
-    found: dict[str, Row] = {}
-    for piece in chunked(sorted(sums)):
-        select = sa.select(ledger_account).where(ledger_account.c.id.in_(piece)).order_by(ledger_account.c.id)
-        found.update((row.id, row) for row in tx.rows(tx.locked(select)))
+    select = sa.select(ledger_account).where(tx.among(ledger_account.c.id, sorted(sums))).order_by(ledger_account.c.id)
+    found = {row.id: row for row in tx.rows(tx.locked(select))}
     for transfer in transfers:
         for account_id in (transfer.debit_account, transfer.credit_account):
             account = found.get(account_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -256,9 +256,9 @@ def _facts(tx: Transaction, contract_ids: Collection[str]) -> Mapping[str, Seque
     """Everything that was ever told of these contracts, in the order in which it came into force."""
     kept = t.contract_fact
     found: dict[str, list[Row]] = defaultdict(list)
-    for piece in chunked(sorted(set(contract_ids))):
-        for row in tx.rows(sa.select(kept).where(kept.c.contract_id.in_(piece)).order_by(kept.c.valid_from)):
-            found[row.contract_id].append(row)
+    select = sa.select(kept).where(tx.among(kept.c.contract_id, sorted(set(contract_ids)))).order_by(kept.c.valid_from)
+    for row in tx.rows(select):
+        found[row.contract_id].append(row)
     return found
 
 
@@ -410,15 +410,26 @@ def segments_of_points(tx: Transaction, *, service_point_ids: Collection[str], p
 
     The segments are not clipped to ``period``: a late reading re-prices all of its month's segment.
     """
-    return list(_segments(tx, _terms(tx, t.contract.c.service_point_id, service_point_ids), period))
+    return list(_segments(tx, _terms(tx, t.contract.c.service_point_id, service_point_ids), _months_of(period)))
 
 
 def segments(tx: Transaction, *, contract_ids: Collection[str], period: Period) -> list[Segment]:
     """As :func:`segments_of_points`, for contracts."""
-    return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), period))
+    return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), _months_of(period)))
 
 
-def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> list[Row]:
+def month_segments(
+    tx: Transaction, *, contract_ids: Collection[str], month_of: Callable[[str], Period]
+) -> list[Segment]:
+    """As :func:`segments`, of one month only: the one that ``month_of`` tells of a zone's name."""
+    return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), lambda zone: [month_of(zone)]))
+
+
+def _months_of(period: Period) -> Callable[[str], list[Period]]:
+    return lambda zone: list(local_months(period, zone=zone_named(zone)))
+
+
+def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Sequence[Row]:
     columns = (
         t.contract.c.id,
         t.contract.c.service_point_id,
@@ -436,12 +447,12 @@ def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> lis
         .join(t.contract_term, t.contract_term.c.contract_id == t.contract.c.id)
         .order_by(t.contract.c.id, t.contract_term.c.valid_from)
     )
-    return [row for piece in chunked(sorted(set(values))) for row in tx.rows(select.where(key.in_(piece)))]
+    return tx.rows(select.where(tx.among(key, sorted(set(values)))))
 
 
-def _segments(tx: Transaction, terms: Sequence[Row], period: Period) -> Iterator[Segment]:
+def _segments(tx: Transaction, terms: Sequence[Row], months_of: Callable[[str], list[Period]]) -> Iterator[Segment]:
     told = _facts(tx, {term.id for term in terms})
-    stretches = _Stretches(tx, period)
+    stretches = _Stretches(tx, months_of)
     for term, since in _with_beginning(terms):
         facts = told.get(term.id, ())
         for month, bill, stretch, tariff in stretches.of(term):
@@ -461,13 +472,13 @@ def _segments(tx: Transaction, terms: Sequence[Row], period: Period) -> Iterator
 
 
 class _Stretches:
-    """What terms on a tariff in a zone cut a period into: month, bill, stretch and tariff version of each piece.
+    """What terms on a tariff in a zone cut its months into: month, bill, stretch and tariff version of each piece.
 
     Most contracts' terms began long ago and have no end: what was cut for one is kept for the others.
     """
 
-    def __init__(self, tx: Transaction, period: Period) -> None:
-        self._tx, self._period = tx, period
+    def __init__(self, tx: Transaction, months_of: Callable[[str], list[Period]]) -> None:
+        self._tx, self._months_of = tx, months_of
         self._months: dict[str, list[Period]] = {}
         self._versions: dict[str, list[tuple[Period, Tariff]]] = {}
         self._cut: dict[tuple[str, str, datetime, datetime], list[tuple[Period, Period, Period, Tariff]]] = {}
@@ -477,7 +488,7 @@ class _Stretches:
         zone, tariff_id = term.zone, term.tariff_id
         months = self._months.get(zone)
         if months is None:
-            months = self._months[zone] = list(local_months(self._period, zone=zone_named(zone)))
+            months = self._months[zone] = self._months_of(zone)
         if tariff_id not in self._versions:
             self._versions[tariff_id] = _versions(self._tx, tariff_id)
         first, last = max(term.valid_from, months[0].start), min(term.valid_to or _FAR, months[-1].end)

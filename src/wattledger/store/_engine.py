@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -95,6 +95,16 @@ class Transaction:
             set_={column: statement.excluded[column] for column in update},
         )
         self.connection.execute(statement, [dict(row) for row in rows])
+
+    def among(self, column: sa.ColumnElement[str], values: Collection[str]) -> sa.ColumnElement[bool]:
+        """The condition that a column of text is one of ``values``, however many: they are one parameter.
+
+        A statement with an ``IN`` of ten thousand takes longer to be written than to be run.
+        """
+        if self._postgresql:
+            return column == sa.any_(sa.bindparam(None, list(values), postgresql.ARRAY(sa.Text)))
+        listed = sa.func.json_each(sa.bindparam(None, json.dumps(list(values)), sa.Text)).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
 
     def locked(self, select: sa.Select[Any]) -> sa.Select[Any]:
         """``select`` that also locks its rows to the end of this unit of work.
