@@ -28,7 +28,8 @@ def day_of(day: int) -> NDArray[np.int64]:
 
 def corrected(row: int, slots: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     """What they said later; never what they had said before."""
-    return _WH[row, slots] + 1000 * (number + 1)
+    known: NDArray[np.int64] = _WH[row, slots]
+    return known + 1000 * (number + 1)
 
 
 def as_it_ends() -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ def _write_aloud(folder: Folder, path: str, data: bytes) -> None:
     say("written")
 
 
-Folder.write = _write_aloud  # type: ignore[method-assign]  # only so that kills fall between files too
+Folder.write = _write_aloud  # type: ignore[method-assign, assignment]  # only so that kills fall between files too
 
 
 def deliver(store: Store, batch: readings.IntervalBatch, clock: ManualClock) -> None:

@@ -115,25 +115,39 @@ class Changed:
 
 
 class Changes(Sequence[Change]):
-    """The changes of a batch, each made when it is looked at."""
+    """The changes of a batch, made when they are first looked at."""
 
     def __init__(self, parts: Sequence[Changed]) -> None:
         self._parts = [part for part in parts if len(part.series)]
         self._cuts = [
             np.concatenate([[0], np.flatnonzero(np.diff(part.series)) + 1, [len(part.series)]]) for part in self._parts
         ]
+        self._made: list[Change] | None = None
 
     def __len__(self) -> int:
         return sum(len(cuts) - 1 for cuts in self._cuts)
+
+    @property
+    def earliest(self) -> int | None:
+        """The first start of all, in epoch seconds, without making the changes."""
+        return min((int(part.starts.min()) for part in self._parts), default=None)
 
     @overload
     def __getitem__(self, index: int) -> Change: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Change]: ...
     def __getitem__(self, index: int | slice) -> Change | Sequence[Change]:
-        return list(self)[index]
+        return self._all()[index]
 
     def __iter__(self) -> Iterator[Change]:
+        return iter(self._all())
+
+    def _all(self) -> list[Change]:
+        if self._made is None:
+            self._made = list(self._make())
+        return self._made
+
+    def _make(self) -> Iterator[Change]:
         for part, cuts in zip(self._parts, self._cuts, strict=True):
             values = part.wh.astype(np.int64)
             for a, b in zip(cuts.tolist(), cuts[1:].tolist(), strict=False):
