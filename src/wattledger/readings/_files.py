@@ -109,11 +109,11 @@ class Folder:
             self.system.delete_file(self.at(path))
 
     def listed(self) -> dict[str, int]:
-        """The size of each Parquet file that lies here, by its path."""
+        """The size of each file of ours that lies here, those included that were never finished, by its path."""
         fs = import_module("pyarrow.fs")
         found = self.system.get_file_info(fs.FileSelector(self.base, recursive=True, allow_not_found=True))
         cut = len(self.base.rstrip("/")) + 1
-        return {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith(".parquet")}
+        return {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith((".parquet", ".tmp"))}
 
 
 def arrow() -> Any:  # noqa: ANN401 - a library without types
