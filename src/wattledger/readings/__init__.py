@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         retired_files,
         unlisted_files,
     )
-    from wattledger.readings._files import FilesUnreadable, FilesUnwritable, Folder
+    from wattledger.readings._files import FilesUnreadable, FilesUnwritable, Folder, folder_at
     from wattledger.readings._history import (
         ArrivalSlot,
         Collected,
@@ -106,6 +106,7 @@ __all__ = [
     "compaction_due",
     "files_lie_at",
     "fold",
+    "folder_at",
     "forget_files",
     "ingest",
     "listed_files",
@@ -152,7 +153,7 @@ _MODULES = {
         "retired_files",
         "unlisted_files",
     ),
-    "_files": ("FilesUnreadable", "FilesUnwritable", "Folder"),
+    "_files": ("FilesUnreadable", "FilesUnwritable", "Folder", "folder_at"),
     "_memory": ("FilesNowhere", "SegmentUnreadable"),
     "_ingest": ("ingest",),
 }

@@ -111,7 +111,12 @@ class Folder:
     def listed(self) -> dict[str, int]:
         """The size of each file of ours that lies here, those included that were never finished, by its path."""
         fs = import_module("pyarrow.fs")
-        found = self.system.get_file_info(fs.FileSelector(self.base, recursive=True, allow_not_found=True))
+        try:
+            found = self.system.get_file_info(fs.FileSelector(self.base, recursive=True, allow_not_found=True))
+        except OSError as error:
+            raise FilesUnreadable(
+                f"{self.url} cannot be listed: {_first_line(error)}", remedy="make it a folder that may be read"
+            ) from error
         cut = len(self.base.rstrip("/")) + 1
         return {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith((".parquet", ".tmp"))}
 

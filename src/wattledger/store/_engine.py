@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wattledger.kernel import Problem
-from wattledger.store._facts import Fact, append_facts
+from wattledger.store._facts import Fact, outbox_rows
+from wattledger.store._tables import outbox
 
 _Item = TypeVar("_Item")
 
@@ -23,6 +24,7 @@ Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 # SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
 _PARAMETERS_MAX = 10_000
+_MANY = 50  # rows from which on it pays to make them ready by columns
 _FOR_EVER = 2_000_000  # seconds; in milliseconds it must fit 31 bits
 _MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
 
@@ -49,6 +51,17 @@ def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Seq
     """``items`` in pieces of at most ``size``, so that an ``IN`` never outgrows the database's parameter limit."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _for_driver(kind: sa.types.TypeEngine[Any], values: list[Any], dialect: sa.Dialect) -> list[Any]:
+    """A column of values as the driver takes them."""
+    process = kind.dialect_impl(dialect).bind_processor(dialect)
+    if process is None:
+        return values
+    first = values[0]
+    if all(value is first for value in values):
+        return [process(first)] * len(values)
+    return list(map(process, values))
 
 
 class Transaction:
@@ -78,23 +91,47 @@ class Transaction:
         """All rows of ``statement``."""
         return self.connection.execute(statement).all()
 
+    def insert(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert ``rows``, all of the same columns."""
+        self.execute_many(sa.insert(table), rows)
+
     def insert_new(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
         """Insert the ``rows`` whose key is not there yet; leave those that are as they are."""
-        if rows:
-            insert = postgresql.insert if self._postgresql else sqlite.insert
-            self.connection.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+        insert = postgresql.insert if self._postgresql else sqlite.insert
+        self.execute_many(insert(table).on_conflict_do_nothing(), rows)
 
     def upsert(self, table: sa.Table, rows: Sequence[Mapping[str, object]], *, update: Iterable[str]) -> None:
         """Insert ``rows``; where the primary key is there already, overwrite the ``update`` columns."""
-        if not rows:
-            return
         insert = postgresql.insert if self._postgresql else sqlite.insert
         statement: Any = insert(table)
         statement = statement.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
             set_={column: statement.excluded[column] for column in update},
         )
-        self.connection.execute(statement, [dict(row) for row in rows])
+        self.execute_many(statement, rows)
+
+    def execute_many(self, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, object]]) -> None:
+        """Run ``statement`` once for each of ``rows``, all of the same names.
+
+        A few rows go as any statement does. Many are made ready for the driver by columns: to do it row by row, as
+        SQLAlchemy does, takes longer than to write them.
+        """
+        if len(rows) < _MANY:
+            if rows:
+                self.connection.execute(statement, [dict(row) for row in rows])
+            return
+        compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
+        names = list(compiled.positiontup or compiled.binds)
+        columns = [
+            _for_driver(compiled.binds[name].type, [row[name] for row in rows], self.connection.dialect)
+            if name in rows[0]
+            else _for_driver(compiled.binds[name].type, [compiled.params[name]], self.connection.dialect) * len(rows)
+            for name in names
+        ]
+        made: Any = list(zip(*columns, strict=True))
+        if not compiled.positional:
+            made = [dict(zip(names, row, strict=True)) for row in made]
+        self.connection.exec_driver_sql(str(compiled), made)
 
     def among(self, column: sa.ColumnElement[str], values: Collection[str]) -> sa.ColumnElement[bool]:
         """The condition that a column of text is one of ``values``, however many: they are one parameter.
@@ -116,11 +153,11 @@ class Transaction:
 
     def emit(self, fact: Fact) -> None:
         """Put ``fact`` into the outbox: it is told to its handlers if, and only if, this unit of work commits."""
-        append_facts(self.connection, [fact])
+        self.emit_all([fact])
 
     def emit_all(self, facts: Sequence[Fact]) -> None:
         """As :meth:`emit`, for many facts at once, in their order."""
-        append_facts(self.connection, facts)
+        self.insert(outbox, outbox_rows(facts))
 
 
 class Store:
@@ -144,7 +181,13 @@ class Store:
         if self.dialect == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise StoreUnreachable("an in-memory database loses everything", remedy="give a file's path")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreUnreachable(
+                    f"cannot make the folder of {parsed.database}: {error.strerror}",
+                    remedy="give a path that may be made",
+                ) from error
             self.engine = sa.create_engine(
                 parsed, connect_args={"timeout": 60, "check_same_thread": False}, json_serializer=_json_text
             )
