@@ -21,6 +21,7 @@ from wattledger.readings.formats import (
 
 if TYPE_CHECKING:
     from wattledger.readings import vee
+    from wattledger.readings._arrivals import note_arrivals
     from wattledger.readings._audit import ChannelStats, StoreStats, stats, verify
     from wattledger.readings._batches import (
         EXPORT,
@@ -48,6 +49,33 @@ if TYPE_CHECKING:
         retired_files,
         unlisted_files,
     )
+    from wattledger.readings._decisions import (
+        Decided,
+        Decision,
+        DecisionPolicy,
+        DecisionRefused,
+        ExceptionDecided,
+        SecondPersonNeeded,
+        decide,
+    )
+    from wattledger.readings._delta import DeltaNotInstalled, PublishedTable, publish_delta
+    from wattledger.readings._exceptions import (
+        ASKING,
+        EDIT_REPLACED,
+        LIVE,
+        Action,
+        ExceptionNotFound,
+        ExceptionStep,
+        Proposal,
+        ReadingException,
+        Stake,
+        State,
+        Values,
+        exception_count,
+        exception_steps,
+        exception_with_id,
+        exceptions,
+    )
     from wattledger.readings._files import FilesUnreadable, FilesUnwritable, Folder, folder_at
     from wattledger.readings._history import (
         ArrivalSlot,
@@ -65,13 +93,20 @@ if TYPE_CHECKING:
     )
     from wattledger.readings._ingest import ingest
     from wattledger.readings._memory import FilesNowhere, SegmentUnreadable
+    from wattledger.readings._validation import Validated, stored_channels, validate
+    from wattledger.readings.ports import Beside, TakeIn, Worth
 
 __all__ = [
+    "ASKING",
+    "EDIT_REPLACED",
     "EXPORT",
     "IMPORT",
+    "LIVE",
+    "Action",
     "ArrivalSlot",
     "BatchConflict",
     "BatchRefused",
+    "Beside",
     "Change",
     "Changes",
     "Channel",
@@ -80,7 +115,15 @@ __all__ = [
     "Commodity",
     "CompactionPiece",
     "CompactionRefused",
+    "Decided",
+    "Decision",
+    "DecisionPolicy",
+    "DecisionRefused",
+    "DeltaNotInstalled",
     "Direction",
+    "ExceptionDecided",
+    "ExceptionNotFound",
+    "ExceptionStep",
     "FileFormat",
     "FilesElsewhere",
     "FilesNowhere",
@@ -91,26 +134,43 @@ __all__ = [
     "IntervalBatch",
     "IntervalBlock",
     "PointIntervals",
+    "Proposal",
+    "PublishedTable",
+    "ReadingException",
     "ReadingsFile",
     "ReadingsFileRefused",
     "Receipt",
     "Refused",
     "Revision",
+    "SecondPersonNeeded",
     "SegmentUnreadable",
+    "Stake",
+    "State",
     "StoreStats",
     "TableIntervals",
+    "TakeIn",
+    "Validated",
+    "Values",
     "Version",
+    "Worth",
     "ZoneNeeded",
     "arrivals",
     "collected",
     "compaction_due",
+    "decide",
+    "exception_count",
+    "exception_steps",
+    "exception_with_id",
+    "exceptions",
     "files_lie_at",
     "fold",
     "folder_at",
     "forget_files",
     "ingest",
     "listed_files",
+    "note_arrivals",
     "publish",
+    "publish_delta",
     "read_file",
     "retired_files",
     "revisions",
@@ -118,7 +178,9 @@ __all__ = [
     "series",
     "series_of_points",
     "stats",
+    "stored_channels",
     "unlisted_files",
+    "validate",
     "vee",
     "verify",
     "versions",
@@ -126,6 +188,43 @@ __all__ = [
 
 
 _MODULES = {
+    "_arrivals": ("note_arrivals",),
+    "_decisions": (
+        "Decided",
+        "Decision",
+        "DecisionPolicy",
+        "DecisionRefused",
+        "ExceptionDecided",
+        "SecondPersonNeeded",
+        "decide",
+    ),
+    "_exceptions": (
+        "ASKING",
+        "EDIT_REPLACED",
+        "LIVE",
+        "Action",
+        "ExceptionNotFound",
+        "ExceptionStep",
+        "Proposal",
+        "ReadingException",
+        "Stake",
+        "State",
+        "Values",
+        "exception_count",
+        "exception_steps",
+        "exception_with_id",
+        "exceptions",
+    ),
+    "_validation": (
+        "Validated",
+        "stored_channels",
+        "validate",
+    ),
+    "ports": (
+        "Beside",
+        "TakeIn",
+        "Worth",
+    ),
     "_batches": (
         "EXPORT",
         "IMPORT",
@@ -153,6 +252,7 @@ _MODULES = {
         "retired_files",
         "unlisted_files",
     ),
+    "_delta": ("DeltaNotInstalled", "PublishedTable", "publish_delta"),
     "_files": ("FilesUnreadable", "FilesUnwritable", "Folder", "folder_at"),
     "_memory": ("FilesNowhere", "SegmentUnreadable"),
     "_ingest": ("ingest",),

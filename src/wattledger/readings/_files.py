@@ -118,7 +118,9 @@ class Folder:
                 f"{self.url} cannot be listed: {_first_line(error)}", remedy="make it a folder that may be read"
             ) from error
         cut = len(self.base.rstrip("/")) + 1
-        return {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith((".parquet", ".tmp"))}
+        ours = {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith((".parquet", ".tmp"))}
+        # What begins with an underscore is published, not stored: the logs of Delta tables.
+        return {path: size for path, size in ours.items() if not any(p.startswith("_") for p in path.split("/"))}
 
 
 def arrow() -> Any:  # noqa: ANN401 - a library without types
