@@ -217,7 +217,7 @@ def _remember_until(tx: Transaction, posted: Sequence[Bill]) -> None:
     for one in posted:
         ends[one.service_point_id] = max(one.end, ends.get(one.service_point_id, one.end))
     if ends:
-        tx.execute(
+        tx.execute_many(
             billed_point.update()
             .where(billed_point.c.service_point_id == sa.bindparam("key"), billed_point.c.until < sa.bindparam("end"))
             .values(until=sa.bindparam("end")),

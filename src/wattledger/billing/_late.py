@@ -160,9 +160,8 @@ def _horizon(tx: Transaction) -> datetime:
     return cast("datetime", tx.execute(select).scalar_one())
 
 
-def raise_horizon(tx: Transaction, segments: Sequence[Segment]) -> None:
-    """From now on readings of time before the end of these segments' months are looked at point by point."""
-    until = max((segment.month.end for segment in segments), default=from_epoch(0))
+def raise_horizon(tx: Transaction, *, until: datetime) -> None:
+    """From now on readings of time before ``until``, the end of a month, are looked at point by point."""
     tx.execute(
         billing_horizon.update().where(billing_horizon.c.id == 1, billing_horizon.c.until < until).values(until=until)
     )
@@ -230,7 +229,7 @@ def correct_points(
     policy: CorrectionPolicy,
     now: datetime,
 ) -> list[Correction]:
-    """As :func:`correct_due`, for these points, and for what waited too."""
+    """As :func:`correct_due`, for these points, which it locks (:func:`locked_points`), and for what waited too."""
     until = locked_points(tx, service_point_ids)
     news: dict[str, list[Row]] = defaultdict(list)
     select = sa.select(late_news).where(tx.among(late_news.c.service_point_id, until)).order_by(late_news.c.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +17,10 @@ from wattledger import registry
 from wattledger.billing._bills import BillKind, write_bills
 from wattledger.billing._bulk import Document, rated_bills
 from wattledger.billing._corrections import CorrectionPolicy
-from wattledger.billing._late import correct_points, locked_points, raise_horizon
+from wattledger.billing._late import correct_points, raise_horizon
 from wattledger.billing._tables import bill, bill_run
 from wattledger.billing.ports import Deductions, Stage, unwatched
-from wattledger.kernel import Money, Period, Problem, zone_named
+from wattledger.kernel import Money, Period, Problem, from_epoch, zone_named
 from wattledger.registry import Segment
 from wattledger.store import Fact, Row, Transaction
 
@@ -100,11 +100,12 @@ def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
     Raises :class:`MonthNotOver` while the month has not ended in the zone of every contract.
     """
     run_id = f"run_{month}"
-    segments = _month_segments(tx, month, _contracts(tx, month))
-    late = next((s for s in segments if s.month.end > now), None)
+    supplied = registry.month_contracts(tx, month_of=_month_of_zone(month))
+    ends = {zone: month_period(month, zone=zone).end for zone in supplied}
+    late = next((zone for zone, end in ends.items() if end > now), None)
     if late is not None:
         raise MonthNotOver(
-            f"{month} ends at {late.month.end.astimezone(zone_named(late.zone)).isoformat()} for {late.contract_id}",
+            f"{month} ends at {ends[late].astimezone(zone_named(late)).isoformat()} for {supplied[late][0][1]}",
             remedy="start the run when the month is over",
         )
     tx.insert_new(
@@ -124,8 +125,8 @@ def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
     row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
     if row.state == "running":
         return bill_run_with_id(tx, run_id=run_id)
-    raise_horizon(tx, segments)
-    contracts = len({segment.contract_id for segment in segments})
+    raise_horizon(tx, until=max(ends.values(), default=from_epoch(0)))
+    contracts = len({contract for placed in supplied.values() for _, contract in placed})
     tx.execute(
         bill_run.update()
         .where(bill_run.c.id == run_id)
@@ -135,18 +136,8 @@ def start_run(tx: Transaction, *, month: str, now: datetime) -> BillRun:
     return bill_run_with_id(tx, run_id=run_id)
 
 
-def _contracts(tx: Transaction, month: str) -> list[str]:
-    """Every contract that may have been in force in ``month`` anywhere on earth."""
-    return registry.contract_ids(tx, period=_widest(month))
-
-
-def _widest(month: str) -> Period:
-    east, west = (month_period(month, zone=zone) for zone in ("Pacific/Kiritimati", "Etc/GMT+12"))
-    return Period(east.start, west.end)
-
-
-def _month_segments(tx: Transaction, month: str, contract_ids: Sequence[str]) -> list[Segment]:
-    return registry.month_segments(tx, contract_ids=contract_ids, month_of=lambda zone: month_period(month, zone=zone))
+def _month_of_zone(month: str) -> Callable[[str], Period]:
+    return lambda zone: month_period(month, zone=zone)
 
 
 def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
@@ -154,11 +145,9 @@ def run_contracts(tx: Transaction, *, run_id: str) -> list[str]:
 
     They are in the order of their service points, near to that of the readings in the files.
     """
-    month = _month_of(tx, run_id)
-    segments = _month_segments(tx, month, _contracts(tx, month))
-    return list(
-        dict.fromkeys(s.contract_id for s in sorted(segments, key=lambda s: (s.service_point_id, s.contract_id)))
-    )
+    supplied = registry.month_contracts(tx, month_of=_month_of_zone(_month_of(tx, run_id)))
+    placed = sorted(one for of_zone in supplied.values() for one in of_zone)
+    return list(dict.fromkeys(contract for _, contract in placed))
 
 
 def bill_contracts(  # noqa: PLR0913 - what a run is made with
@@ -180,10 +169,12 @@ def bill_contracts(  # noqa: PLR0913 - what a run is made with
     """
     stage("registry")
     month = _month_of(tx, run_id)
-    segments = _month_segments(tx, month, contract_ids)
+    segments = registry.month_segments(tx, contract_ids=contract_ids, month_of=_month_of_zone(month))
     points = {segment.service_point_id for segment in segments}
-    raise_horizon(tx, segments)  # a contract may have come since the run was started, from farther west
-    locked_points(tx, points)
+    ends = {segment.month.end for segment in segments}
+    raise_horizon(
+        tx, until=max(ends, default=now)
+    )  # a contract may have come since the run was started, from farther west
     correct_points(tx, service_point_ids=points, deductions=deductions, policy=policy, now=now)
     documents = _not_yet_posted(tx, segments)
     prepaid = [segment for kind, group in documents if kind == "statement" for segment in group]

@@ -108,7 +108,7 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
         sums[transfer.credit_account][1] += transfer.amount.micro
     _check_accounts(tx, fresh, sums)
     # Accounts in the order of their ids: two postings at once never wait for each other in a circle.
-    tx.execute(
+    tx.execute_many(
         ledger_account.update()
         .where(ledger_account.c.id == sa.bindparam("key"))
         .values(
@@ -117,8 +117,8 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
         ),
         [{"key": key, "more_debits": d, "more_credits": c} for key, (d, c) in sorted(sums.items())],
     )
-    tx.execute(
-        ledger_transfer.insert(),
+    tx.insert(
+        ledger_transfer,
         [
             {
                 "id": transfer.id,

@@ -172,7 +172,7 @@ def take_on(tx: Transaction, *, supplies: Sequence[Supply]) -> None:
     )
     if supplies:
         points = [{"id": s.service_point_id, "premise_id": s.premise_id} for s in supplies]
-        tx.execute(t.service_point.insert(), points)
+        tx.insert(t.service_point, points)
         contracts_ = [
             {
                 "id": s.contract_id,
@@ -182,12 +182,12 @@ def take_on(tx: Transaction, *, supplies: Sequence[Supply]) -> None:
             }
             for s in supplies
         ]
-        tx.execute(t.contract.insert(), contracts_)
+        tx.insert(t.contract, contracts_)
         terms = [
             {"contract_id": s.contract_id, "valid_from": s.valid_from, "mode": s.mode, "tariff_id": s.tariff_id}
             for s in supplies
         ]
-        tx.execute(t.contract_term.insert(), terms)
+        tx.insert(t.contract_term, terms)
 
 
 def tell_fact(
@@ -425,6 +425,39 @@ def month_segments(
     return list(_segments(tx, _terms(tx, t.contract.c.id, contract_ids), lambda zone: [month_of(zone)]))
 
 
+def month_contracts(tx: Transaction, *, month_of: Callable[[str], Period]) -> dict[str, list[tuple[str, str]]]:
+    """By zone the service point and contract of whom :func:`month_segments` has a segment, without making it."""
+    first = sa.select(t.tariff_version.c.tariff_id, sa.func.min(t.tariff_version.c.valid_from).label("first"))
+    versions = first.group_by(t.tariff_version.c.tariff_id).subquery()
+    term = t.contract_term.c
+    found: dict[str, list[tuple[str, str]]] = {}
+    for (zone,) in tx.rows(sa.select(t.premise.c.zone).distinct().order_by(t.premise.c.zone)):
+        month = month_of(zone)
+        in_force = sa.and_(
+            t.premise.c.zone == zone,
+            term.valid_from < month.end,
+            sa.or_(term.valid_to.is_(None), term.valid_to > month.start),
+        )
+        supplied = (
+            sa.select(t.contract.c.service_point_id, t.contract.c.id)
+            .join(t.service_point, t.service_point.c.id == t.contract.c.service_point_id)
+            .join(t.premise, t.premise.c.id == t.service_point.c.premise_id)
+            .join(t.contract_term, term.contract_id == t.contract.c.id)
+        )
+        unpublished = supplied.with_only_columns(term.tariff_id).where(
+            in_force, term.tariff_id.not_in(sa.select(versions.c.tariff_id))
+        )
+        for (tariff_id,) in tx.rows(unpublished.limit(1)):
+            _versions(tx, tariff_id)  # raises
+        priced = supplied.join(versions, versions.c.tariff_id == term.tariff_id).where(
+            in_force, versions.c.first < month.end, sa.or_(term.valid_to.is_(None), term.valid_to > versions.c.first)
+        )
+        rows = tx.rows(priced.distinct())
+        if rows:
+            found[zone] = sorted((point, contract) for point, contract in rows)
+    return found
+
+
 def _months_of(period: Period) -> Callable[[str], list[Period]]:
     return lambda zone: list(local_months(period, zone=zone_named(zone)))
 
@@ -491,7 +524,8 @@ class _Stretches:
             months = self._months[zone] = self._months_of(zone)
         if tariff_id not in self._versions:
             self._versions[tariff_id] = _versions(self._tx, tariff_id)
-        first, last = max(term.valid_from, months[0].start), min(term.valid_to or _FAR, months[-1].end)
+        # Of two that are equal the month's own: it has been hashed before.
+        first, last = max(months[0].start, term.valid_from), min(months[-1].end, term.valid_to or _FAR)
         key = zone, tariff_id, first, last
         found = self._cut.get(key)
         if found is None:

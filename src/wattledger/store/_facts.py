@@ -7,10 +7,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-import sqlalchemy as sa
-
-from wattledger.store._tables import outbox
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
@@ -39,12 +35,12 @@ class RecordedFact:
     data: Mapping[str, Any]
 
 
-def append_facts(connection: sa.Connection, facts: Sequence[Fact]) -> None:
-    """Write ``facts`` into the outbox on the caller's own transaction, in their order."""
+def outbox_rows(facts: Sequence[Fact]) -> list[dict[str, object]]:
+    """The rows of the outbox that ``facts`` are, in their order."""
     names = {
         kind: [f.name for f in fields(kind) if f.name not in ("at", "contract_id")] for kind in set(map(type, facts))
     }
-    rows = [
+    return [
         {
             "at": fact.at,
             "kind": type(fact).__name__,
@@ -53,5 +49,3 @@ def append_facts(connection: sa.Connection, facts: Sequence[Fact]) -> None:
         }
         for fact in facts
     ]
-    if rows:
-        connection.execute(outbox.insert(), rows)
