@@ -10,7 +10,7 @@ import wattledger.worker._jobs as jobs_module
 from wattledger.billing import CorrectionPolicy
 from wattledger.worker import Jobs
 
-jobs_module._SHARD_CONTRACTS = 1
+jobs_module._CORRECTED_TOGETHER = 1
 store = thinking_aloud(sys.argv[1])
 grid = raise_grid(store)
 grid.clock.move_to(APRIL)

@@ -59,6 +59,7 @@ class System:
         clock_speed: int = 1,
         policy: control.CutOffPolicy | None = None,
         corrections: billing.CorrectionPolicy = "next_bill",
+        executor: str = "threads",
         channel: notices.Channel | None = None,
         poll: timedelta = timedelta(seconds=0.25),
     ) -> None:
@@ -66,7 +67,9 @@ class System:
         self.clock = clock
         self.zone = zone
         self.clock_speed = clock_speed
-        self.jobs = worker.Jobs(store=store, clock=clock, switch=switch, name=JOBS_NAME, corrections=corrections)
+        self.jobs = worker.Jobs(
+            store=store, clock=clock, switch=switch, name=JOBS_NAME, corrections=corrections, executor=executor
+        )
         self.worker = worker.Worker(
             store=store,
             clock=clock,
@@ -162,7 +165,7 @@ def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = stop_on_signals()
-    system = _system(options)
+    system = system_of(options)
     worker.launch_jobs(store=system.store)
     system.start_api(serve)
     system.worker.start()
@@ -184,22 +187,24 @@ def stop_on_signals() -> threading.Event:
 
 def run_bills(options: SystemOptions, month: str) -> Sequence[str]:
     """Run a month's bills to the end and tell how it went."""
-    system = _system(options)
+    system = system_of(options)
     worker.launch_jobs(store=system.store)
     run = system.jobs.wait_for_bill_run(run=system.start_bill_run(month))
     worker.stop_jobs()
     system.store.close()
     held = ", ".join(f"{count} {reason}" for reason, count in sorted(run.held_by_reason.items()))
+    took = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in system.jobs.stages.seconds.items())
     return [
         f"{run.month}: {run.posted} of {run.contracts} posted, {run.held} held" + (f" ({held})" if held else ""),
         f"statements that agree with their wallets: {run.statements_agreeing} of {run.statements}",
         *(f"total {amount}" for _, amount in sorted(run.amounts.items())),
+        *([f"time: {took}"] if took else []),
     ]
 
 
 def correct_bills(options: SystemOptions) -> Sequence[str]:
     """Correct the bills that something came late for, and tell how many still wait for what they lack."""
-    system = _system(options)
+    system = system_of(options)
     made = system.jobs.correct_all_bills()
     with system.store.read() as tx:
         waiting = billing.corrections_waiting(tx)
@@ -208,8 +213,15 @@ def correct_bills(options: SystemOptions) -> Sequence[str]:
     return [*lines, *(f"{count} service points wait: {because}" for because, count in sorted(waiting.items()))]
 
 
-def _system(options: SystemOptions) -> System:
-    return System(store=open_store(options), clock=SystemClock(), switch=NoHeadEnd(), corrections=options.corrections)
+def system_of(options: SystemOptions) -> System:
+    """The system that the options name, not served and with nobody at work."""
+    return System(
+        store=open_store(options),
+        clock=SystemClock(),
+        switch=NoHeadEnd(),
+        corrections=options.corrections,
+        executor=options.executor,
+    )
 
 
 def check_ledger(options: SystemOptions) -> Sequence[str]:

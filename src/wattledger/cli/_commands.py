@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol
 import typer
 
 import wattledger
+from wattledger.cli._readings_store import StoredReadings
 from wattledger.cli.whatif import Populations, add_whatif
 from wattledger.kernel import Problem
 
@@ -20,11 +21,15 @@ _DATABASE_HELP = "sqlite:///path or postgresql://user@host/name; the embedded on
 
 @dataclass(frozen=True, slots=True)
 class SystemOptions:
-    """Where a system keeps what it knows, and what becomes of posted bills that cost something else now."""
+    """Where a system keeps what it knows, what becomes of posted bills that cost something else now, who does the work.
+
+    ``executor`` does bulk work: ``threads`` of this process, or the Dask cluster ``dask://host:port``.
+    """
 
     data: Path
     database: str | None
     corrections: Literal["next_bill", "rebill"] = "next_bill"
+    executor: str = "threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Populations, Protocol):
+class Commands(Populations, StoredReadings, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -94,6 +99,14 @@ _Corrections = Annotated[
     ),
 ]
 
+_Executor = Annotated[
+    str,
+    typer.Option(
+        help="Who rates and makes the bills: threads, or the cluster of a Dask scheduler, dask://host:port",
+        envvar="WATTLEDGER_EXECUTOR",
+    ),
+]
+
 _DATA_DEFAULT = Path("data")
 
 
@@ -127,7 +140,7 @@ def make_cli(commands: Commands) -> typer.Typer:
         pass
 
     cli.command()(rate)
-    add_readings(cli)
+    add_readings(cli, commands)
     add_tariff(cli)
     _add_town(cli, commands)
     _add_system(cli, commands)
@@ -175,11 +188,12 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         host: _Host = "127.0.0.1",
         port: _Port = 8321,
         corrections: _Corrections = "next_bill",
+        executor: _Executor = "threads",
         data: _Data = _DATA_DEFAULT,
         database: _Database = None,
     ) -> None:
         """Serve the API and the pages and do the durable work, until interrupted."""
-        commands.serve(SystemOptions(data, database, corrections), ServeOptions(host=host, port=port))
+        commands.serve(SystemOptions(data, database, corrections, executor), ServeOptions(host=host, port=port))
 
     @cli.command()
     def migrate(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
@@ -215,12 +229,13 @@ def _add_bill(cli: typer.Typer, commands: Commands) -> None:
     def bill_run(
         month: Annotated[str, typer.Argument(help="The month, as YYYY-MM")],
         *,
+        executor: _Executor = "threads",
         corrections: _Corrections = "next_bill",
         data: _Data = _DATA_DEFAULT,
         database: _Database = None,
     ) -> None:
         """Make every bill of a month; again takes up what was held back. Safe to interrupt and to repeat."""
-        for line in commands.bill_run(SystemOptions(data, database, corrections), month):
+        for line in commands.bill_run(SystemOptions(data, database, corrections, executor), month):
             typer.echo(line)
 
     @bill.command("correct")

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from itertools import count
 from typing import Literal, cast
 
-from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, WorkflowHandle
 
-from wattledger import billing, control, prepay
+from wattledger import billing, control
 from wattledger.control import RelayState, SwitchPort
-from wattledger.kernel import Clock, Money, Period
-from wattledger.registry import Segment
-from wattledger.store import Store, Transaction
+from wattledger.kernel import Clock
+from wattledger.store import Store, chunked
+from wattledger.worker._shards import THREADS, Shard, Shards, StageTimes, WalletDeductions
 
 # Workflows begun by one release are taken up by the next as long as this stays: it changes when their steps do.
-_WORKFLOWS_VERSION = "1"
-_SHARD_CONTRACTS = 200
-
-
-class WalletDeductions:
-    """Tells billing what the wallets were charged (``billing.Deductions``)."""
-
-    def close(self, tx: Transaction, *, segments: Sequence[Segment], now: datetime) -> Mapping[str, Money]:
-        """Reckon whole segments to their end and return each contract's deductions for them."""
-        return prepay.close_month(tx, segments=segments, now=now)
-
-    def stated(self, tx: Transaction, *, statements: Mapping[str, tuple[str, Period]]) -> None:
-        """Let the wallets remember which statement told what was deducted."""
-        prepay.mark_stated(tx, statements=statements)
+_WORKFLOWS_VERSION = "2"
+_SHARD_CONTRACTS = 4_000  # some half a second, in which nobody else writes to SQLite
+_ROUND_SHARDS = 64
+_CORRECTED_TOGETHER = 200
+_FAILED = {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 
 
 @DBOS.dbos_class()
@@ -43,6 +33,7 @@ class Jobs(DBOSConfiguredInstance):
         switch: SwitchPort,
         name: str,
         corrections: billing.CorrectionPolicy = "next_bill",
+        executor: str = THREADS,
     ) -> None:
         super().__init__(name)  # by this name an interrupted workflow finds its instance again
         self._store = store
@@ -50,9 +41,16 @@ class Jobs(DBOSConfiguredInstance):
         self._switch = switch
         self._deductions = WalletDeductions()
         self._corrections = corrections
+        self._shards = Shards(store, executor=executor)
+
+    @property
+    def stages(self) -> StageTimes:
+        """Where the time of the bill runs of this process went."""
+        return self._shards.stages
 
     def start_bill_run(self, *, month: str) -> billing.BillRun:
         """Begin (or begin again with what was held) the run of ``month``; raises ``billing.MonthNotOver``."""
+        self._shards.check()
         with self._store.write() as tx:
             run = billing.start_run(tx, month=month, now=self._clock.now())
         self.take_up_bill_run(run)
@@ -60,44 +58,46 @@ class Jobs(DBOSConfiguredInstance):
 
     def take_up_bill_run(self, run: billing.BillRun) -> None:
         """Make sure that the workflow of a running run exists: the process may have died right after it was begun."""
-        with SetWorkflowID(f"{run.id}:{run.attempt}"):
-            DBOS.start_workflow(self.bill_run, run.id)
+        self._begun(run)
 
     def wait_for_bill_run(self, *, run: billing.BillRun) -> billing.BillRun:
         """Wait until a run has come to its end, and return it."""
-        with SetWorkflowID(f"{run.id}:{run.attempt}"):
-            DBOS.start_workflow(self.bill_run, run.id).get_result()
+        self._begun(run).get_result()
         with self._store.read() as tx:
             return billing.bill_run_with_id(tx, run_id=run.id)
 
+    def _begun(self, run: billing.BillRun) -> WorkflowHandle[int]:
+        """The workflow of a run; where one has failed (a full disk, a cluster that is gone) the next one goes on."""
+        for number in count():
+            workflow_id = f"{run.id}:{run.attempt}" + (f":{number}" if number else "")
+            known = DBOS.get_workflow_status(workflow_id)
+            if known is None or known.status not in _FAILED or run.state == "finished":
+                with SetWorkflowID(workflow_id):
+                    return DBOS.start_workflow(self.bill_run, run.id)
+        raise AssertionError
+
     @DBOS.workflow(name="bill_run")
     def bill_run(self, run_id: str) -> int:
-        """Make every bill of a run, a shard of contracts at a time."""
-        contracts = self.bill_run_contracts(run_id)
+        """Make every bill of a run, shards of contracts at a time."""
         made = 0
-        for start in range(0, len(contracts), _SHARD_CONTRACTS):
-            made += self.bill_run_shard(run_id, contracts[start : start + _SHARD_CONTRACTS])
+        for shards in self.bill_run_rounds(run_id):
+            made += self.bill_run_round(run_id, shards)
         self.bill_run_finish(run_id)
         return made
 
-    @DBOS.step(name="bill_run_contracts")
-    def bill_run_contracts(self, run_id: str) -> list[str]:
-        """The contracts of the run, as they were when it began."""
+    @DBOS.step(name="bill_run_rounds")
+    def bill_run_rounds(self, run_id: str) -> list[list[list[str]]]:
+        """The contracts of the run as they were when it began, in shards, and these in rounds."""
         with self._store.read() as tx:
-            return billing.run_contracts(tx, run_id=run_id)
+            contracts = billing.run_contracts(tx, run_id=run_id)
+        shards = [list(shard) for shard in chunked(contracts, _SHARD_CONTRACTS)]
+        return [list(some) for some in chunked(shards, _ROUND_SHARDS)]
 
-    @DBOS.step(name="bill_run_shard")
-    def bill_run_shard(self, run_id: str, contract_ids: list[str]) -> int:
-        """One shard, in one transaction; bills that are posted already are passed over."""
-        with self._store.write() as tx:
-            return billing.bill_contracts(
-                tx,
-                run_id=run_id,
-                contract_ids=contract_ids,
-                deductions=self._deductions,
-                now=self._clock.now(),
-                policy=self._corrections,
-            )
+    @DBOS.step(name="bill_run_round")
+    def bill_run_round(self, run_id: str, shards: list[list[str]]) -> int:
+        """Some shards, each in a transaction of its own; bills that are posted already are passed over."""
+        now = self._clock.now()
+        return self._shards.do([Shard(run_id, contracts, now, self._corrections) for contracts in shards])
 
     @DBOS.step(name="bill_run_finish")
     def bill_run_finish(self, run_id: str) -> None:
@@ -112,7 +112,11 @@ class Jobs(DBOSConfiguredInstance):
                 return None  # the usual case takes no write lock
         with self._store.write() as tx:
             made = billing.correct_due(
-                tx, deductions=self._deductions, now=self._clock.now(), policy=self._corrections, limit=_SHARD_CONTRACTS
+                tx,
+                deductions=self._deductions,
+                now=self._clock.now(),
+                policy=self._corrections,
+                limit=_CORRECTED_TOGETHER,
             )
         return len(made)
 
