@@ -18,6 +18,7 @@ from wattledger.pricing._signals import (
     signals,
 )
 from wattledger.pricing._whatif import Bin, Change, Comparison, Customer, NothingToCompare, Side, compare
+from wattledger.pricing._worth import worth_of
 
 __all__ = [
     "Bin",
@@ -46,4 +47,5 @@ __all__ = [
     "settled",
     "signals",
     "watch_loads",
+    "worth_of",
 ]

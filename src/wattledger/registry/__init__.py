@@ -34,6 +34,7 @@ from wattledger.registry._places import (
     Account,
     AccountNotFound,
     Installation,
+    Metered,
     ServicePointUnknown,
     account,
     add_account,
@@ -42,6 +43,7 @@ from wattledger.registry._places import (
     install_meter,
     installations,
     meter_at,
+    metered_points,
     unknown_points,
 )
 
@@ -53,6 +55,7 @@ __all__ = [
     "FactRefused",
     "FactTold",
     "Installation",
+    "Metered",
     "PaymentMode",
     "Segment",
     "ServicePointUnknown",
@@ -72,6 +75,7 @@ __all__ = [
     "install_meter",
     "installations",
     "meter_at",
+    "metered_points",
     "month_contracts",
     "month_segments",
     "open_contract",

@@ -49,6 +49,19 @@ class Installation:
     interval_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """A service point with its zone, and the time it has had meters for: ``until`` is ``None`` while it has one.
+
+    ``since`` is ``None`` for a point that never had a meter.
+    """
+
+    service_point_id: str
+    zone: str
+    since: datetime | None
+    until: datetime | None
+
+
 def add_premise(tx: Transaction, *, premise_id: str, kind: str, address: str, zone: str) -> None:
     """Record a place that is supplied; its IANA ``zone`` is the local time of everything on it."""
     zone_named(zone)
@@ -99,6 +112,20 @@ def _installed(at: datetime) -> sa.Select[tuple[str, str, str, int]]:
         .join(meter, meter.c.id == inst.c.meter_id)
         .where(inst.c.valid_from <= at, sa.or_(inst.c.valid_to.is_(None), inst.c.valid_to > at))
     )
+
+
+def metered_points(tx: Transaction, *, service_point_ids: Collection[str]) -> dict[str, Metered]:
+    """Where these points lie and since when they have had meters, by id; those that do not exist are left out."""
+    point, inst = t.service_point, t.installation
+    ends = sa.case((sa.func.count() == sa.func.count(inst.c.valid_to), sa.func.max(inst.c.valid_to)))
+    select = (
+        sa.select(point.c.id, t.premise.c.zone, sa.func.min(inst.c.valid_from), ends)
+        .join(t.premise, t.premise.c.id == point.c.premise_id)
+        .join(inst, inst.c.service_point_id == point.c.id, isouter=True)
+        .where(tx.among(point.c.id, service_point_ids))
+        .group_by(point.c.id, t.premise.c.zone)
+    )
+    return {row[0]: Metered(*row) for row in tx.rows(select)}
 
 
 def unknown_points(tx: Transaction, *, service_point_ids: Collection[str]) -> set[str]:

@@ -23,7 +23,7 @@ from wattledger.readings.vee._estimates import (
     apportioned,
     estimate,
 )
-from wattledger.readings.vee._findings import Block, Finding, Findings, amount, lasting
+from wattledger.readings.vee._findings import RULES, Block, Finding, Findings, amount, in_words, lasting
 from wattledger.readings.vee._gaps import METHODS, UNFILLED, BlockEstimates, estimate_block
 from wattledger.readings.vee._registers import Registers, Step, check_registers
 from wattledger.readings.vee._rules import (
@@ -45,6 +45,7 @@ __all__ = [
     "ESPI_QUALITIES",
     "ESTIMATE_CODES",
     "METHODS",
+    "RULES",
     "UNFILLED",
     "VALIDATED",
     "Block",
@@ -77,6 +78,7 @@ __all__ = [
     "estimate",
     "estimate_block",
     "flagged",
+    "in_words",
     "lasting",
     "load_rules",
     "read_rules",

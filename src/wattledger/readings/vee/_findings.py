@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _DAY = 86_400
 _HOUR = 3600
-_RULES = tuple(Rule)
-_NUMBER_OF = {rule: number for number, rule in enumerate(_RULES)}
+RULES = tuple(Rule)
+"""The rules by the numbers that findings have."""
+
+_NUMBER_OF = {rule: number for number, rule in enumerate(RULES)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,7 +168,7 @@ class Findings:
 
     def finding(self, number: int) -> Finding:
         """One of them, in words."""
-        rule = _RULES[int(self.rules[number])]
+        rule = RULES[int(self.rules[number])]
         measured, limit = int(self.measured[number]), int(self.limits[number])
         period = Period.of_epochs(int(self.begins[number]), int(self.ends[number]))
         return Finding(
@@ -176,7 +178,7 @@ class Findings:
             period=period,
             measured=measured,
             limit=limit,
-            words=_words(rule, measured, limit, period.seconds, (self.decimals, self.unit)),
+            words=in_words(rule, measured, limit, seconds=period.seconds, decimals=self.decimals, unit=self.unit),
         )
 
     def picked(self, which: NDArray[np.bool_]) -> Self:
@@ -204,8 +206,8 @@ class Findings:
 
     def counts(self) -> dict[Rule, int]:
         """How many of each rule, in the rules' order; none: not in it."""
-        counted = np.bincount(self.rules, minlength=len(_RULES)).tolist()
-        return {rule: count for rule, count in zip(_RULES, counted, strict=True) if count}
+        counted = np.bincount(self.rules, minlength=len(RULES)).tolist()
+        return {rule: count for rule, count in zip(RULES, counted, strict=True) if count}
 
     def flagged(self, block: Block) -> NDArray[np.uint8]:
         """The block's qualities after the findings: doubted readings SUSPECT, failed ones MISSING (to be estimated).
@@ -305,15 +307,15 @@ _WORDS = {
 }
 
 
-def _words(rule: Rule, measured: int, limit: int, length: int, scale: tuple[int, str]) -> str:
-    decimals, unit = scale
+def in_words(rule: Rule, measured: int, limit: int, *, seconds: int, decimals: int = 3, unit: str = "kWh") -> str:
+    """What a finding says of a stretch of ``seconds``; ``measured`` and ``limit`` as in :class:`Finding`."""
     if rule in _SCORED and decimals > _SHOWN_DECIMALS:
         limit = round(Decimal(limit).scaleb(_SHOWN_DECIMALS - decimals)) * 10 ** (decimals - _SHOWN_DECIMALS)
     return _WORDS[rule].format(
         energy=amount(measured, decimals, unit),
         allowed=amount(limit, decimals, unit),
         kvarh=amount(measured, decimals, "kvarh"),
-        during=lasting(length),
+        during=lasting(seconds),
         span=lasting(measured),
         usual=lasting(limit),
     )
