@@ -252,7 +252,7 @@ def made(store: Store) -> dict[tuple[str, datetime], billing.Bill]:
 def texts(store: Store) -> dict[str, str]:
     bill = metadata.tables["bill"]
     with store.read() as tx:
-        return dict(tx.rows(sa.select(bill.c.id, sa.cast(bill.c.parts, sa.Text))))  # type: ignore[arg-type]  # pairs
+        return {row[0]: row[1] for row in tx.rows(sa.select(bill.c.id, sa.cast(bill.c.parts, sa.Text)))}
 
 
 def begin(grid: Grid) -> billing.BillRun:

@@ -54,7 +54,7 @@ def test_two_compactors_at_once_do_the_work_of_one(store: Store, tmp_path: Path)
             batch = readings.IntervalBatch(f"day-{day}", "test", tables=[table])
             readings.ingest(tx, batch=batch, now=clock.now())
     settings = worker.CompactionSettings(files=str(tmp_path / "files"), day_settles=timedelta(0))
-    done: list[worker.Compacted] = []
+    done: list[readings.Compacted] = []
     threads = [
         threading.Thread(target=lambda: done.append(worker.compact(store, clock=clock, settings=settings)))
         for _ in range(2)

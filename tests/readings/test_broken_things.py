@@ -59,7 +59,7 @@ def delivery(store: Store, day: int, *, batch: str | None = None, more: int = 0)
         return readings.ingest(tx, batch=one, now=FIRST + timedelta(days=day + 1))
 
 
-def fold(store: Store, folder: Path) -> worker.Compacted:
+def fold(store: Store, folder: Path) -> readings.Compacted:
     settings = worker.CompactionSettings(
         files=str(folder), day_settles=timedelta(0), month_settles=timedelta(days=99), late=True
     )

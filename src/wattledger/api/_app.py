@@ -26,6 +26,7 @@ import wattledger
 from wattledger import billing, prepay, registry
 from wattledger.api import _views as views
 from wattledger.api import models as m
+from wattledger.api._exceptions import ReviewDesk, add_exceptions
 from wattledger.kernel import Clock, Money, Problem
 from wattledger.store import Store
 
@@ -45,6 +46,7 @@ class ApiServices:
     zone: str
     start_bill_run: Callable[[str], billing.BillRun]
     wake_worker: Callable[[], None]
+    desk: ReviewDesk
     pages: Path | None
 
 
@@ -76,6 +78,7 @@ def create_api(services: ApiServices) -> FastAPI:
     _add_contract_reads(api, services)
     _add_money_reads(api, services)
     _add_actions(api, services)
+    add_exceptions(api, prefix=PREFIX, store=services.store, desk=services.desk, problems=_PROBLEMS)
     _add_streams(api, services)
     _add_pages(api, services.pages)
     return api

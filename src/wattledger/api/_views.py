@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Literal, cast
+from typing import cast
 
 from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, store, tariffs
 from wattledger.api import models as m
@@ -40,8 +40,6 @@ _ANY_PERIOD = "any time"
 
 _RECHARGE_NEWS = timedelta(days=1)
 _SUGGESTED_DAYS = (10, 20, 30)
-
-_QualityName = Literal["missing", "actual", "estimated", "substituted", "suspect"]
 
 
 class PeriodRefused(Problem):
@@ -277,7 +275,7 @@ def _intervals(
                         start=from_epoch(start),
                         kwh=None if missing else _text(Energy(value).kilowatt_hours),
                         period=name,
-                        quality=cast("_QualityName", Quality(quality).name.lower()),
+                        quality=cast("m.QualityName", Quality(quality).name.lower()),
                     )
                 )
     return views, use

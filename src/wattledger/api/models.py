@@ -13,6 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 PaymentMode = Literal["prepay", "postpay"]
 SupplyState = Literal["on", "off", "disconnecting", "reconnecting"]
 StepState = Literal["done", "pending", "not_needed", "not_enough"]
+ExceptionState = Literal[
+    "told", "open", "filled", "waiting", "accepted", "edited", "estimated", "rejected", "superseded"
+]
+DecisionAction = Literal["accept", "edit", "estimate", "reject"]
+QualityName = Literal["missing", "actual", "estimated", "substituted", "suspect"]
 BalanceState = Literal["ok", "low", "empty"]
 
 _DECIMAL = r"^-?\d+(\.\d+)?$"
@@ -464,6 +469,135 @@ class OverviewView(Model):
     money_today: MoneyToday
     bill_run: BillRunView | None = Field(description="The running one, else the latest")
     events: list[EventView] = Field(description="The newest forty, newest first")
+
+
+class ExceptionProposal(Model):
+    """A decision that waits for a second person."""
+
+    action: DecisionAction
+    by: str
+    reason: str
+    at: datetime
+    effect: str | None = Field(description="On the bill, by the price; in the exception's currency")
+
+
+class ReadingExceptionView(Model):
+    """Something that validation found about a stretch of a channel, and what became of it."""
+
+    id: str
+    service_point: str
+    channel: str
+    unit: str = Field(description="kWh or kvarh")
+    interval_seconds: int
+    rule: str = Field(description="The check that found it: missing, spike, zero_run ...; docs/vee.md tells of each")
+    severity: Literal["info", "suspect", "reject"]
+    state: ExceptionState
+    start: datetime
+    end: datetime
+    words: str = Field(description="What was found, in a sentence")
+    stake_energy: str = Field(pattern=_DECIMAL, description="What may be wrong, in `unit`")
+    stake: str | None = Field(description="What that is worth; null where no tariff prices it")
+    currency: str | None
+    method: str | None = Field(description="How the values that stand were estimated")
+    proposal: ExceptionProposal | None
+    revision: int = Field(description="Counts what changed about it: send the one you looked at with a decision")
+    decided_by: str | None
+    found_at: datetime
+    changed_at: datetime
+    closed_at: datetime | None
+
+
+class ReadingExceptionList(Model):
+    """A page of the queue: most money at stake first."""
+
+    items: list[ReadingExceptionView]
+    total: int
+
+
+class ExceptionValue(Model):
+    """One interval of an exception's stretch: as it came, as it stands."""
+
+    start: datetime
+    came: str | None = Field(description="null: no reading came")
+    came_quality: QualityName
+    stands: str | None = Field(description="null: nothing is known")
+    stands_quality: QualityName
+
+
+class ExceptionStepView(Model):
+    """Who did what about an exception, when and why."""
+
+    at: datetime
+    actor: str
+    action: str
+    reason: str
+    state_before: ExceptionState | None
+    state_after: ExceptionState
+    energy_before: str | None = Field(description="The sum of the stretch; null: this step was about no values")
+    energy_after: str | None
+    effect: str | None = Field(description="On the bill, by the price; null: nothing changed, or no tariff prices it")
+    batch: str | None = Field(description="The batch of readings that carried it out")
+
+
+class ReadingExceptionDetail(Model):
+    """An exception with its values and its whole history."""
+
+    exception: ReadingExceptionView
+    values: list[ExceptionValue]
+    steps: list[ExceptionStepView]
+
+
+class DecisionRequest(Model):
+    """What somebody decides about an exception, and why."""
+
+    action: DecisionAction
+    actor: str = Field(min_length=1, max_length=120)
+    reason: str = Field(min_length=1, max_length=2_000)
+    values: list[str] | None = Field(
+        default=None, max_length=40_000, description="Of an edit: one for each interval, in `unit`, in order"
+    )
+    method: Literal["linear", "like days"] | None = Field(
+        default=None, description="Of an estimate; the rules choose when not given"
+    )
+    revision: int | None = Field(default=None, description="The one that was looked at: another is refused (409)")
+    preview: bool = Field(default=False, description="Only tell what it would come to")
+
+
+class DecisionView(Model):
+    """What a decision comes to."""
+
+    exception: ReadingExceptionView
+    energy_before: str
+    energy_after: str
+    effect: str | None = Field(description="On the bill, by the price; null where no tariff prices it")
+    currency: str | None
+    waits: bool = Field(description="It moves so much money that a second person has to agree")
+    preview: bool
+
+
+class ValidationRequest(Model):
+    """Which readings are to be validated: [start, end), of some service points or of all."""
+
+    start: datetime
+    end: datetime
+    service_points: list[str] | None = None
+
+
+class ValidationView(Model):
+    """What a validation looked at and found."""
+
+    start: datetime
+    end: datetime
+    channels: int
+    intervals: int
+    found: dict[str, int] = Field(description="Findings by rule, new ones and those that were known")
+    exceptions_opened: int
+    exceptions_changed: int
+    exceptions_superseded: int
+    intervals_estimated: int
+    intervals_doubted: int
+    intervals_put_aside: int
+    intervals_restored: int
 
 
 class ProblemView(BaseModel):

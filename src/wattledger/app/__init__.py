@@ -6,14 +6,28 @@ workflow engine are imported only by the commands that need them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wattledger.cli import ServeOptions, SystemOptions, TownOptions, WhatIf, make_cli, run_cli
+from wattledger.cli import (
+    Exported,
+    Imported,
+    ImportRequest,
+    ServeOptions,
+    StoreExport,
+    SystemOptions,
+    TownOptions,
+    Verdict,
+    WhatIf,
+    make_cli,
+    run_cli,
+)
 
 if TYPE_CHECKING:
     from wattledger.pricing import Comparison
+    from wattledger.readings import Compacted, Decided, PublishedTable, ReadingException, State, StoreStats, Validated
 
 __all__ = ["main"]
 
@@ -56,6 +70,68 @@ class _Commands:
         from wattledger.app._system import check_ledger  # noqa: PLC0415 - as the module says
 
         return check_ledger(system)
+
+    def import_readings(
+        self, system: SystemOptions, asked: ImportRequest, progress: Callable[[Path, int, int], None]
+    ) -> Iterable[Imported]:
+        """Import files, one result each."""
+        from wattledger.app._readings import import_files  # noqa: PLC0415 - as the module says
+
+        return import_files(system, asked, progress)
+
+    def export_readings(self, system: SystemOptions, asked: StoreExport) -> Exported:
+        """Write what is stored to a file."""
+        from wattledger.app._readings import export_file  # noqa: PLC0415 - as the module says
+
+        return export_file(system, asked)
+
+    def compact_readings(
+        self, system: SystemOptions, *, files: str | None, late: bool, progress: Callable[[int, int], None]
+    ) -> Compacted:
+        """Fold what is due."""
+        from wattledger.app._readings import compact  # noqa: PLC0415 - as the module says
+
+        return compact(system, files=files, late=late, progress=progress)
+
+    def publish_readings(self, system: SystemOptions) -> Sequence[PublishedTable]:
+        """Bring the Delta tables up to date."""
+        from wattledger.app._readings import publish  # noqa: PLC0415 - as the module says
+
+        return publish(system)
+
+    def verify_readings(self, system: SystemOptions, *, progress: Callable[[int, int], None]) -> Sequence[str]:
+        """Audit what is stored."""
+        from wattledger.app._readings import verify  # noqa: PLC0415 - as the module says
+
+        return verify(system, progress=progress)
+
+    def readings_stats(self, system: SystemOptions) -> StoreStats:
+        """How much is stored."""
+        from wattledger.app._readings import stats  # noqa: PLC0415 - as the module says
+
+        return stats(system)
+
+    def validate_readings(
+        self, system: SystemOptions, *, first: date | None, last: date | None, points: Sequence[str] | None
+    ) -> Validated:
+        """Validate days of what is stored."""
+        from wattledger.app._review import validate_days  # noqa: PLC0415 - as the module says
+
+        return validate_days(system, first=first, last=last, points=points)
+
+    def exception_queue(
+        self, system: SystemOptions, *, states: Sequence[State] | None, rule: str | None, point: str | None, limit: int
+    ) -> tuple[Sequence[ReadingException], int]:
+        """The head of the queue, and how long it is."""
+        from wattledger.app._review import exception_queue  # noqa: PLC0415 - as the module says
+
+        return exception_queue(system, states=states, rule=rule, point=point, limit=limit)
+
+    def decide_exception(self, system: SystemOptions, verdict: Verdict) -> Decided:
+        """Decide about an exception."""
+        from wattledger.app._review import decide_exception  # noqa: PLC0415 - as the module says
+
+        return decide_exception(system, verdict)
 
     def what_if(self, data: Path, database: str | None, asked: WhatIf) -> Comparison:
         """Compare tariffs over the customers of a database."""

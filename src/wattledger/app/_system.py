@@ -9,11 +9,13 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from wattledger import api, billing, control, ledger, notices, prepay, pricing, readings, registry, web, worker
+from wattledger.app._validation import Desk
 from wattledger.cli import ServeOptions, SystemOptions, WhatIf
 from wattledger.kernel import Clock, Money, Period, Problem, SystemClock, zone_named
 from wattledger.store import Store, Transaction
@@ -62,6 +64,8 @@ class System:
         executor: str = "threads",
         channel: notices.Channel | None = None,
         poll: timedelta = timedelta(seconds=0.25),
+        rules: readings.vee.Rules | None = None,
+        decisions: readings.DecisionPolicy | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -78,17 +82,19 @@ class System:
             policy=policy or control.CutOffPolicy(),
             poll=poll,
         )
+        self.desk = Desk(store=store, clock=clock, wake=self.worker.wake, rules=rules, policy=decisions)
         self._api_stop = threading.Event()
         self._api_thread: threading.Thread | None = None
 
     def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
         """Store a batch, deduct what it costs, watch its loads, in one transaction: the way in for every head-end.
 
-        What of it is late for a bill is noted; the worker corrects the bill.
+        What of it is late for a bill is noted; the worker corrects the bill. Exceptions that it settles are closed.
         """
         now = self.clock.now()
         with self.store.write() as tx:
             receipt = readings.ingest(tx, batch=batch, now=now)
+            readings.note_arrivals(tx, changes=receipt.changes, now=now)
             billing.note_late(tx, changes=receipt.changes, batch_id=batch.id, now=now)
             prepay.deduct(tx, changes=receipt.changes, now=now)
             pricing.watch_loads(tx, changes=receipt.changes, now=now)
@@ -108,6 +114,7 @@ class System:
             zone=self.zone,
             start_bill_run=self.start_bill_run,
             wake_worker=self.worker.wake,
+            desk=self.desk,
             pages=web.built_pages(),
         )
 
@@ -213,6 +220,16 @@ def correct_bills(options: SystemOptions) -> Sequence[str]:
     return [*lines, *(f"{count} service points wait: {because}" for because, count in sorted(waiting.items()))]
 
 
+@contextmanager
+def opened(options: SystemOptions) -> Iterator[System]:
+    """The system that the options name, closed at the end."""
+    system = system_of(options)
+    try:
+        yield system
+    finally:
+        system.store.close()
+
+
 def system_of(options: SystemOptions) -> System:
     """The system that the options name, not served and with nobody at work."""
     return System(
@@ -221,6 +238,8 @@ def system_of(options: SystemOptions) -> System:
         switch=NoHeadEnd(),
         corrections=options.corrections,
         executor=options.executor,
+        rules=None if options.rules is None else readings.vee.load_rules(options.rules),
+        decisions=readings.DecisionPolicy(second_person_above=options.second_person_above),
     )
 
 
@@ -259,13 +278,15 @@ def _compared(tx: Transaction, asked: WhatIf) -> Period:
 def openapi_document() -> str:
     """The OpenAPI document; it is the same over every system, so it is made over one that does nothing."""
     with tempfile.TemporaryDirectory() as folder:
+        store, clock = Store(f"sqlite:///{folder}/empty.db"), SystemClock()
         services = api.ApiServices(
-            store=Store(f"sqlite:///{folder}/empty.db"),
-            clock=SystemClock(),
+            store=store,
+            clock=clock,
             clock_speed=1,
             zone="UTC",
             start_bill_run=_no_bill_run,
             wake_worker=lambda: None,
+            desk=Desk(store=store, clock=clock, wake=lambda: None),
             pages=None,
         )
         document = api.create_api(services).openapi()

@@ -5,31 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import typer
 
 import wattledger
+from wattledger.cli._options import DATA_DEFAULT, Data, Database, SystemOptions
+from wattledger.cli._readings_queue import (
+    SECOND_PERSON_ABOVE,
+    ReviewedReadings,
+    Rules,
+    SecondPersonAbove,
+    money_limit,
+)
 from wattledger.cli._readings_store import StoredReadings
 from wattledger.cli.whatif import Populations, add_whatif
 from wattledger.kernel import Problem
-
-_DATA_HELP = "Folder of the embedded database"
-_DATABASE_HELP = "sqlite:///path or postgresql://user@host/name; the embedded one in --data when not given"
-
-
-@dataclass(frozen=True, slots=True)
-class SystemOptions:
-    """Where a system keeps what it knows, what becomes of posted bills that cost something else now, who does the work.
-
-    ``executor`` does bulk work: ``threads`` of this process, or the Dask cluster ``dask://host:port``.
-    """
-
-    data: Path
-    database: str | None
-    corrections: Literal["next_bill", "rebill"] = "next_bill"
-    executor: str = "threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Populations, StoredReadings, Protocol):
+class Commands(Populations, StoredReadings, ReviewedReadings, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -85,8 +76,6 @@ class Commands(Populations, StoredReadings, Protocol):
         ...
 
 
-_Data = Annotated[Path, typer.Option(help=_DATA_HELP, envvar="WATTLEDGER_DATA")]
-_Database = Annotated[str | None, typer.Option(help=_DATABASE_HELP, envvar="WATTLEDGER_DATABASE")]
 _Host = Annotated[str, typer.Option(help="Address to listen on; there is no log-in yet, so keep it to this machine")]
 _Port = Annotated[int, typer.Option(help="Port to listen on", min=1, max=65_535)]
 
@@ -106,8 +95,6 @@ _Executor = Annotated[
         envvar="WATTLEDGER_EXECUTOR",
     ),
 ]
-
-_DATA_DEFAULT = Path("data")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
@@ -163,8 +150,8 @@ def _add_town(cli: typer.Typer, commands: Commands) -> None:
         no_serve: Annotated[bool, typer.Option("--no-serve", help="No API and no pages")] = False,
         host: _Host = "127.0.0.1",
         port: _Port = 8321,
-        data: _Data = _DATA_DEFAULT / "town",
-        database: _Database = None,
+        data: Data = DATA_DEFAULT / "town",
+        database: Database = None,
     ) -> None:
         """Raise a simulated town and watch readings become money, live in the terminal and on two pages."""
         commands.demo(
@@ -183,20 +170,25 @@ def _add_town(cli: typer.Typer, commands: Commands) -> None:
 
 def _add_system(cli: typer.Typer, commands: Commands) -> None:
     @cli.command()
-    def serve(
+    def serve(  # noqa: PLR0913 - one parameter an option
         *,
         host: _Host = "127.0.0.1",
         port: _Port = 8321,
         corrections: _Corrections = "next_bill",
         executor: _Executor = "threads",
-        data: _Data = _DATA_DEFAULT,
-        database: _Database = None,
+        rules: Rules = None,
+        second_person_above: SecondPersonAbove = SECOND_PERSON_ABOVE,
+        data: Data = DATA_DEFAULT,
+        database: Database = None,
     ) -> None:
         """Serve the API and the pages and do the durable work, until interrupted."""
-        commands.serve(SystemOptions(data, database, corrections, executor), ServeOptions(host=host, port=port))
+        limit = money_limit(second_person_above)
+        commands.serve(
+            SystemOptions(data, database, corrections, executor, rules, limit), ServeOptions(host=host, port=port)
+        )
 
     @cli.command()
-    def migrate(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
+    def migrate(*, data: Data = DATA_DEFAULT, database: Database = None) -> None:
         """Bring the database up to this version of the program."""
         commands.migrate(SystemOptions(data=data, database=database))
         typer.echo("the database is up to date")
@@ -211,7 +203,7 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
     cli.add_typer(ledger, name="ledger")
 
     @ledger.command("check")
-    def ledger_check(*, data: _Data = _DATA_DEFAULT, database: _Database = None) -> None:
+    def ledger_check(*, data: Data = DATA_DEFAULT, database: Database = None) -> None:
         """Audit the whole book; says what does not add up and exits with 1 if anything does not."""
         faults = commands.check_ledger(SystemOptions(data=data, database=database))
         for fault in faults:
@@ -231,8 +223,8 @@ def _add_bill(cli: typer.Typer, commands: Commands) -> None:
         *,
         executor: _Executor = "threads",
         corrections: _Corrections = "next_bill",
-        data: _Data = _DATA_DEFAULT,
-        database: _Database = None,
+        data: Data = DATA_DEFAULT,
+        database: Database = None,
     ) -> None:
         """Make every bill of a month; again takes up what was held back. Safe to interrupt and to repeat."""
         for line in commands.bill_run(SystemOptions(data, database, corrections, executor), month):
@@ -240,7 +232,7 @@ def _add_bill(cli: typer.Typer, commands: Commands) -> None:
 
     @bill.command("correct")
     def bill_correct(
-        *, corrections: _Corrections = "next_bill", data: _Data = _DATA_DEFAULT, database: _Database = None
+        *, corrections: _Corrections = "next_bill", data: Data = DATA_DEFAULT, database: Database = None
     ) -> None:
         """Correct the posted bills that something came late for. Safe to interrupt and to repeat."""
         for line in commands.correct_bills(SystemOptions(data, database, corrections)):

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json as json_text
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
+from wattledger.cli._readings_queue import ReviewedReadings, add_review
+from wattledger.cli._readings_store import StoredReadings, add_stored_readings
 from wattledger.kernel import zone_named
 
 
-def add_readings(cli: typer.Typer) -> None:
+class ReadingsCommands(StoredReadings, ReviewedReadings, Protocol):
+    """What ``app.py`` does for these commands."""
+
+
+def add_readings(cli: typer.Typer, commands: ReadingsCommands) -> None:
     """Put the commands about readings on the command line."""
-    group = typer.Typer(help="Readings: check files of them.", no_args_is_help=True)
+    group = typer.Typer(help="Readings: check files of them, store them, audit what is stored.", no_args_is_help=True)
     group.command()(check)
+    add_stored_readings(group, commands)
+    add_review(group, commands)
 
     @group.callback()
     def readings() -> None:
-        """Readings: check files of them."""
+        """Readings: check files of them, store them, audit what is stored."""
 
     cli.add_typer(group, name="readings")
 

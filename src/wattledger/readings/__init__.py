@@ -12,16 +12,18 @@ from wattledger.readings.formats import (
     Commodity,
     Direction,
     FileFormat,
+    NotWritable,
     ReadingsFile,
     ReadingsFileRefused,
     Refused,
     ZoneNeeded,
     read_file,
+    write_file,
 )
 
 if TYPE_CHECKING:
     from wattledger.readings import vee
-    from wattledger.readings._arrivals import note_arrivals
+    from wattledger.readings._arrivals import note_arrivals, standing_values
     from wattledger.readings._audit import ChannelStats, StoreStats, stats, verify
     from wattledger.readings._batches import (
         EXPORT,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         TableIntervals,
     )
     from wattledger.readings._compaction import (
+        Compacted,
         CompactionPiece,
         CompactionRefused,
         FilesElsewhere,
@@ -57,12 +60,14 @@ if TYPE_CHECKING:
         ExceptionDecided,
         SecondPersonNeeded,
         decide,
+        watt_hours,
     )
     from wattledger.readings._delta import DeltaNotInstalled, PublishedTable, publish_delta
     from wattledger.readings._exceptions import (
         ASKING,
         EDIT_REPLACED,
         LIVE,
+        STATES,
         Action,
         ExceptionNotFound,
         ExceptionStep,
@@ -85,15 +90,25 @@ if TYPE_CHECKING:
         Version,
         arrivals,
         collected,
+        points_with_readings,
         revisions,
         scan,
         series,
         series_of_points,
         versions,
     )
+    from wattledger.readings._importing import (
+        ImportPlan,
+        ImportRules,
+        NothingToExport,
+        NotTaken,
+        PointNotNamed,
+        exported_channels,
+        plan_import,
+    )
     from wattledger.readings._ingest import ingest
     from wattledger.readings._memory import FilesNowhere, SegmentUnreadable
-    from wattledger.readings._validation import Validated, stored_channels, validate
+    from wattledger.readings._validation import Validated, stored_channels, stored_points, validate
     from wattledger.readings.ports import Beside, TakeIn, Worth
 
 __all__ = [
@@ -102,6 +117,7 @@ __all__ = [
     "EXPORT",
     "IMPORT",
     "LIVE",
+    "STATES",
     "Action",
     "ArrivalSlot",
     "BatchConflict",
@@ -113,6 +129,7 @@ __all__ = [
     "ChannelStats",
     "Collected",
     "Commodity",
+    "Compacted",
     "CompactionPiece",
     "CompactionRefused",
     "Decided",
@@ -131,9 +148,15 @@ __all__ = [
     "FilesUnwritable",
     "FoldedPiece",
     "Folder",
+    "ImportPlan",
+    "ImportRules",
     "IntervalBatch",
     "IntervalBlock",
+    "NotTaken",
+    "NotWritable",
+    "NothingToExport",
     "PointIntervals",
+    "PointNotNamed",
     "Proposal",
     "PublishedTable",
     "ReadingException",
@@ -162,6 +185,7 @@ __all__ = [
     "exception_steps",
     "exception_with_id",
     "exceptions",
+    "exported_channels",
     "files_lie_at",
     "fold",
     "folder_at",
@@ -169,6 +193,8 @@ __all__ = [
     "ingest",
     "listed_files",
     "note_arrivals",
+    "plan_import",
+    "points_with_readings",
     "publish",
     "publish_delta",
     "read_file",
@@ -177,18 +203,22 @@ __all__ = [
     "scan",
     "series",
     "series_of_points",
+    "standing_values",
     "stats",
     "stored_channels",
+    "stored_points",
     "unlisted_files",
     "validate",
     "vee",
     "verify",
     "versions",
+    "watt_hours",
+    "write_file",
 ]
 
 
 _MODULES = {
-    "_arrivals": ("note_arrivals",),
+    "_arrivals": ("note_arrivals", "standing_values"),
     "_decisions": (
         "Decided",
         "Decision",
@@ -197,11 +227,13 @@ _MODULES = {
         "ExceptionDecided",
         "SecondPersonNeeded",
         "decide",
+        "watt_hours",
     ),
     "_exceptions": (
         "ASKING",
         "EDIT_REPLACED",
         "LIVE",
+        "STATES",
         "Action",
         "ExceptionNotFound",
         "ExceptionStep",
@@ -218,6 +250,7 @@ _MODULES = {
     "_validation": (
         "Validated",
         "stored_channels",
+        "stored_points",
         "validate",
     ),
     "ports": (
@@ -239,6 +272,7 @@ _MODULES = {
     ),
     "_audit": ("ChannelStats", "StoreStats", "stats", "verify"),
     "_compaction": (
+        "Compacted",
         "CompactionPiece",
         "CompactionRefused",
         "FilesElsewhere",
@@ -255,6 +289,15 @@ _MODULES = {
     "_delta": ("DeltaNotInstalled", "PublishedTable", "publish_delta"),
     "_files": ("FilesUnreadable", "FilesUnwritable", "Folder", "folder_at"),
     "_memory": ("FilesNowhere", "SegmentUnreadable"),
+    "_importing": (
+        "ImportPlan",
+        "ImportRules",
+        "NotTaken",
+        "NothingToExport",
+        "PointNotNamed",
+        "exported_channels",
+        "plan_import",
+    ),
     "_ingest": ("ingest",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

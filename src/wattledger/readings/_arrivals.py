@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattledger.kernel import IntervalSeries, Period, Quality, epoch
+from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch
 from wattledger.readings import vee
-from wattledger.readings._batches import Change, IntervalBatch, PointIntervals, content_hash
+from wattledger.readings._batches import Change, Changes, IntervalBatch, PointIntervals, content_hash
 from wattledger.readings._exceptions import (
     EDIT_REPLACED,
     LIVE,
     ExceptionStep,
     ReadingException,
     Values,
+    any_exception_after,
     exceptions_about,
     machine_step,
     new_exception,
@@ -74,23 +75,15 @@ def note_arrivals(tx: Transaction, *, changes: Sequence[Change], now: datetime) 
     For a delivery's own unit of work, after ``ingest``; newer readings than any exception is about cost one question.
     Returns how many exceptions were closed or opened.
     """
-    spans = [span for change in changes if (span := change.series.period) is not None]
-    if not spans:
+    earliest = changes.earliest if isinstance(changes, Changes) else None
+    if earliest is not None and not any_exception_after(tx, instant=from_epoch(earliest)):
         return 0
-    period = Period(min(span.start for span in spans), max(span.end for span in spans))
     came: dict[tuple[str, str], list[Period]] = defaultdict(list)
-    about = exceptions_about(tx, period=period, states=(*LIVE, "edited"))
-    if not about:
-        return 0
     for change in changes:
         if change.series.period is not None:
             came[change.service_point_id, change.channel].append(change.series.period)
     written, steps = list[ReadingException](), list[tuple[str, ExceptionStep]]()
-    for one in about:
-        if not len(one.made) or one.rule == EDIT_REPLACED:
-            continue
-        if not any(one.period.intersection(span) for span in came.get((one.service_point_id, one.channel), ())):
-            continue
+    for one in _touched(tx, came):
         stands = standing_values(tx, one)
         opened = replaced_edit(one, now=stands, at=now) if one.state == "edited" else None
         if opened is None and (one.state == "edited" or _still_stands(one, stands)):
@@ -105,6 +98,18 @@ def note_arrivals(tx: Transaction, *, changes: Sequence[Change], now: datetime) 
     write_exceptions(tx, written)
     write_steps(tx, steps)
     return len(written)
+
+
+def _touched(tx: Transaction, came: Mapping[tuple[str, str], Sequence[Period]]) -> Iterator[ReadingException]:
+    """The exceptions about values of which some have come."""
+    spans = [span for of in came.values() for span in of]
+    if not spans:
+        return
+    period = Period(min(span.start for span in spans), max(span.end for span in spans))
+    for one in exceptions_about(tx, period=period, states=(*LIVE, "edited")):
+        theirs = came.get((one.service_point_id, one.channel), ())
+        if len(one.made) and one.rule != EDIT_REPLACED and any(one.period.intersection(span) for span in theirs):
+            yield one
 
 
 def standing_values(tx: Transaction, one: ReadingException) -> Values:

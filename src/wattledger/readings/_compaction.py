@@ -48,6 +48,16 @@ _CELLS_TOGETHER = 4_000_000  # of which values, qualities and versions are
 _LATE_SHARE = 1_000  # late readings are folded when they are one in so many of what they are laid over
 
 
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction did: stretches of days folded, intervals and bytes in them, files deleted."""
+
+    pieces: int
+    intervals: int
+    bytes: int
+    deleted: int
+
+
 class FilesElsewhere(Problem):
     """Files of history lie somewhere else already."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattledger.kernel import Money, Period, Problem, Quality, epoch, zone_named
+from wattledger.kernel import Energy, Money, Period, Problem, Quality, epoch, zone_named
 from wattledger.readings import vee
 from wattledger.readings._arrivals import METERED, batch_of, standing_values
 from wattledger.readings._exceptions import (
@@ -109,6 +109,20 @@ class Decided:
     after: Values
     effect: Money | None
     waits: bool
+
+
+def watt_hours(kwh: Sequence[str]) -> list[int]:
+    """Kilowatt-hours as text in whole watt-hours; raises :class:`DecisionRefused`, naming the first that is none."""
+    found = []
+    for number, told in enumerate(kwh):
+        try:
+            found.append(Energy.from_kilowatt_hours(told).wh)
+        except (InvalidOperation, ValueError, OverflowError) as error:
+            raise DecisionRefused(
+                f"value {number + 1} of {len(kwh)}: {told!r} is no whole number of watt-hours",
+                remedy="write kWh as 0.25",
+            ) from error
+    return found
 
 
 def decide(  # noqa: PLR0913 - the ports are many

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -28,6 +28,8 @@ from wattledger.store import Row, Transaction
 
 State = Literal["told", "open", "filled", "waiting", "accepted", "edited", "estimated", "rejected", "superseded"]
 Action = Literal["accept", "edit", "estimate", "reject"]
+
+STATES: tuple[State, ...] = get_args(State)
 
 LIVE: tuple[State, ...] = ("told", "open", "filled", "waiting")
 """The states of an exception that nobody has decided and that is not over."""
@@ -374,6 +376,14 @@ def exceptions_about(
         where.append(tx.among(e.service_point_id, service_point_ids))
     select = sa.select(reading_exception).where(*where).order_by(e.service_point_id, e.start, e.id)
     return [exception_of(row) for row in tx.rows(select)]
+
+
+def any_exception_after(tx: Transaction, *, instant: datetime) -> bool:
+    """Whether any exception is about time after ``instant``."""
+    return (
+        tx.execute(sa.select(reading_exception.c.id).where(reading_exception.c.end > instant).limit(1)).first()
+        is not None
+    )
 
 
 def new_exception(  # noqa: PLR0913 - what is found

@@ -40,6 +40,7 @@ from wattledger.store import Row, Transaction, chunked
 _TOGETHER = 4_096
 _AHEAD = 4  # blocks read before they are asked for
 _ATTEMPTS = 5
+_LONG = 400  # days
 
 Ids = NDArray[np.int32]
 Values = tuple[NDArray[np.int32], NDArray[np.uint8]]
@@ -170,7 +171,7 @@ def view(tx: Transaction, *, channel: str, seconds: int, period: Period, limit: 
     """The intervals of a channel that start within ``period``; with ``limit`` as of that version."""
     first = -(-epoch(period.start) // seconds) * seconds
     last = max(first, -(-epoch(period.end) // seconds) * seconds)
-    days = range(first // DAY, -(-last // DAY))
+    days = _with_segments(tx, channel, seconds, range(first // DAY, -(-last // DAY)))
     with ExitStack() as stack:
         for attempt in range(_ATTEMPTS):
             try:
@@ -181,6 +182,19 @@ def view(tx: Transaction, *, channel: str, seconds: int, period: Period, limit: 
                 continue
             break
         yield made
+
+
+def _with_segments(tx: Transaction, channel: str, seconds: int, days: range) -> range:
+    """``days``, or of a very long time those from the first that has a segment to the last."""
+    if len(days) <= _LONG:
+        return days
+    s = t.reading_segment.c
+    own = pending(tx)
+    listed = sa.select(sa.func.min(s.day), sa.func.max(s.day)).where(s.channel == channel, s.seconds == seconds)
+    first, last = tx.execute(listed).one()
+    known = [day for day in (first, last) if day is not None]
+    known += [key[2] for key in (() if own is None else own.cells) if key[:2] == (channel, seconds)]
+    return range(max(days.start, min(known)), min(days.stop, max(known) + 1)) if known else range(0)
 
 
 @contextmanager
@@ -380,6 +394,13 @@ def _blocks(
     if len(ids):
         points = tuple(names.name(number)[0] for number in ids.tolist())
         yield IntervalBlock(points, from_epoch(seen.first), seen.seconds, wh, quality, whole)
+
+
+def points_with_readings(tx: Transaction, *, channels: Collection[str]) -> list[str]:
+    """The service points that have, or had, readings of any of these channels."""
+    names = Names(tx)
+    ids = [number for channel in channels for of in names.of_channel(channel).values() for number in of.tolist()]
+    return sorted({names.name(number)[0] for number in ids})
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,21 @@ class Validated:
     put_aside: int
     restored: int
 
+    @classmethod
+    def joined(cls, parts: Sequence[Validated]) -> Validated:
+        """Several runs over different points in one period, as one; there must be one at least."""
+        found = Counter[str]()
+        for part in parts:
+            found.update(part.found)
+        return cls(period=parts[0].period, found=dict(sorted(found.items())), **_summed(parts))
+
+
+_COUNTED = ("points", "intervals", "opened", "changed", "superseded", "estimated", "doubted", "put_aside", "restored")
+
+
+def _summed(parts: Sequence[Validated]) -> dict[str, int]:
+    return {name: sum(getattr(part, name) for part in parts) for name in _COUNTED}
+
 
 def validate(  # noqa: PLR0913 - the ports are many
     tx: Transaction,
@@ -97,6 +112,13 @@ def validate(  # noqa: PLR0913 - the ports are many
 def stored_channels(tx: Transaction) -> list[str]:
     """The channels of which anything is stored."""
     return [row.channel for row in tx.rows(sa.select(t.reading_series.c.channel).distinct())]
+
+
+def stored_points(tx: Transaction, *, channels: Collection[str] | None = None) -> list[str]:
+    """The points of which anything is stored, on any channel or on some, in order."""
+    of = t.reading_series.c
+    select = sa.select(of.service_point_id).distinct().order_by(of.service_point_id)
+    return [row[0] for row in tx.rows(select if channels is None else select.where(of.channel.in_(sorted(channels))))]
 
 
 @dataclass(slots=True, eq=False)
@@ -237,8 +259,7 @@ class _Run:
         return Validated(
             period=self.period,
             found=dict(sorted(self._found.items())),
-            **{name: counts[name] for name in ("points", "intervals", "opened", "changed", "superseded")},
-            **{name: counts[name] for name in ("estimated", "doubted", "put_aside", "restored")},
+            **{name: counts[name] for name in _COUNTED},
         )
 
     def _step(

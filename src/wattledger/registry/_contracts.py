@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import groupby
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -452,9 +451,9 @@ def month_contracts(tx: Transaction, *, month_of: Callable[[str], Period]) -> di
         priced = supplied.join(versions, versions.c.tariff_id == term.tariff_id).where(
             in_force, versions.c.first < month.end, sa.or_(term.valid_to.is_(None), term.valid_to > versions.c.first)
         )
-        rows = tx.rows(priced.distinct())
-        if rows:
-            found[zone] = sorted((point, contract) for point, contract in rows)
+        placed = {(point, contract) for point, contract in tx.rows(priced)}
+        if placed:
+            found[zone] = sorted(placed)
     return found
 
 
@@ -479,29 +478,23 @@ def _terms(tx: Transaction, key: sa.Column[Any], values: Collection[str]) -> Seq
         .join(t.premise, t.premise.c.id == t.service_point.c.premise_id)
         .join(t.contract_term, t.contract_term.c.contract_id == t.contract.c.id)
         .order_by(t.contract.c.id, t.contract_term.c.valid_from)
-    )
+    )  # in the order in which _segments takes them
     return tx.rows(select.where(tx.among(key, sorted(set(values)))))
 
 
 def _segments(tx: Transaction, terms: Sequence[Row], months_of: Callable[[str], list[Period]]) -> Iterator[Segment]:
-    told = _facts(tx, {term.id for term in terms})
+    told = _facts(tx, {term[0] for term in terms})
     stretches = _Stretches(tx, months_of)
-    for term, since in _with_beginning(terms):
-        facts = told.get(term.id, ())
-        for month, bill, stretch, tariff in stretches.of(term):
-            yield Segment(
-                term.id,
-                term.service_point_id,
-                term.mode,
-                term.zone,
-                term.currency,
-                month,
-                bill,
-                stretch,
-                since,
-                tariff,
-                _facts_at(facts, stretch.start) if facts else {},
-            )
+    before: tuple[str, str, datetime | None] | None = None
+    since = _FAR
+    for contract_id, point, currency, zone, mode, tariff_id, begin, end in terms:
+        if before != (contract_id, tariff_id, begin):
+            since = begin  # of the row of terms on the same tariff
+        before = contract_id, tariff_id, end
+        facts = told.get(contract_id, ())
+        for month, bill, stretch, tariff in stretches.of(zone, tariff_id, begin, end):
+            own = _facts_at(facts, stretch.start) if facts else {}
+            yield Segment(contract_id, point, mode, zone, currency, month, bill, stretch, since, tariff, own)
 
 
 class _Stretches:
@@ -516,16 +509,17 @@ class _Stretches:
         self._versions: dict[str, list[tuple[Period, Tariff]]] = {}
         self._cut: dict[tuple[str, str, datetime, datetime], list[tuple[Period, Period, Period, Tariff]]] = {}
 
-    def of(self, term: Row) -> Sequence[tuple[Period, Period, Period, Tariff]]:
+    def of(
+        self, zone: str, tariff_id: str, begin: datetime, end: datetime | None
+    ) -> Sequence[tuple[Period, Period, Period, Tariff]]:
         """The pieces of one row of terms, in order."""
-        zone, tariff_id = term.zone, term.tariff_id
         months = self._months.get(zone)
         if months is None:
             months = self._months[zone] = self._months_of(zone)
         if tariff_id not in self._versions:
             self._versions[tariff_id] = _versions(self._tx, tariff_id)
         # Of two that are equal the month's own: it has been hashed before.
-        first, last = max(months[0].start, term.valid_from), min(months[-1].end, term.valid_to or _FAR)
+        first, last = max(months[0].start, begin), min(months[-1].end, end or _FAR)
         key = zone, tariff_id, first, last
         found = self._cut.get(key)
         if found is None:
@@ -544,18 +538,6 @@ class _Stretches:
                 stretch = bill.intersection(validity) if bill is not None else None
                 if bill is not None and stretch is not None:
                     yield month, bill, stretch, tariff
-
-
-def _with_beginning(terms: Sequence[Row]) -> Iterator[tuple[Row, datetime]]:
-    """Each term, and when the row of terms on the same tariff began that it ends."""
-    for _, members in groupby(terms, key=lambda term: str(term.id)):
-        before: Row | None = None
-        since = _FAR
-        for term in members:
-            goes_on = before is not None and (before.tariff_id, before.valid_to) == (term.tariff_id, term.valid_from)
-            since = since if goes_on else term.valid_from
-            before = term
-            yield term, since
 
 
 def _versions(tx: Transaction, tariff_id: str) -> list[tuple[Period, Tariff]]:

@@ -5,14 +5,13 @@ they were. Waiting is done in rows with a due time, which :class:`Worker` looks 
 """
 
 from wattledger.worker._cluster import ClusterUnreachable
-from wattledger.worker._compaction import Compacted, CompactionSettings, compact
+from wattledger.worker._compaction import CompactionSettings, compact
 from wattledger.worker._jobs import Jobs, launch_jobs, stop_jobs
 from wattledger.worker._shards import ExecutorRefused, StageTimes, WalletDeductions
 from wattledger.worker._worker import Worker
 
 __all__ = [
     "ClusterUnreachable",
-    "Compacted",
     "CompactionSettings",
     "ExecutorRefused",
     "Jobs",

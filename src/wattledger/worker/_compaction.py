@@ -15,16 +15,6 @@ _GRACE = timedelta(hours=1)
 """How long a file that another stands for is kept, for who began to read before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compacted:
-    """What a compaction did."""
-
-    pieces: int
-    intervals: int
-    bytes: int
-    deleted: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactionSettings:
     """When days and months are folded and where files lie; ``files`` is only needed the first time."""
@@ -42,7 +32,7 @@ def compact(
     clock: Clock,
     settings: CompactionSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Compacted:
+) -> readings.Compacted:
     """Fold what is due and delete what nobody reads any more; a second one at the same time waits for the first.
 
     Every piece is a unit of work of its own: what is done stays done, whatever breaks.
@@ -79,4 +69,4 @@ def compact(
         if retired:
             with store.write() as tx:
                 readings.forget_files(tx, paths=retired)
-    return Compacted(len(pieces), intervals, size, len(swept) + len(retired))
+    return readings.Compacted(len(pieces), intervals, size, len(swept) + len(retired))

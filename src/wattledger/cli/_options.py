@@ -1,0 +1,37 @@
+"""Options that many commands share: where a system keeps what it knows, and how it treats it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Data = Annotated[Path, typer.Option(help="Folder of the embedded database", envvar="WATTLEDGER_DATA")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="sqlite:///path or postgresql://user@host/name; the embedded one in --data when not given",
+        envvar="WATTLEDGER_DATABASE",
+    ),
+]
+DATA_DEFAULT = Path("data")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOptions:
+    """Where a system keeps what it knows, what becomes of posted bills that cost something else now, who does the work.
+
+    ``executor`` does bulk work: ``threads`` of this process, or the Dask cluster ``dask://host:port``.
+    ``rules`` of validation in place of the shipped ones; ``second_person_above`` so much money a decision about a
+    reading needs two (``None``: never).
+    """
+
+    data: Path
+    database: str | None
+    corrections: Literal["next_bill", "rebill"] = "next_bill"
+    executor: str = "threads"
+    rules: Path | None = None
+    second_person_above: Decimal | None = Decimal(50)
