@@ -10,7 +10,7 @@ from typing import Any
 
 from wattledger.kernel import Problem
 
-_PATIENCE = "10s"
+_PATIENCE = "5s"
 _RETRIES = 2  # of what fails by an error; what dies with its worker is done elsewhere anyway
 
 
