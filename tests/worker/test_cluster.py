@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_in_mid_run_loses_and_doubles_nothing(
             target=lambda: done.append(jobs.wait_for_bill_run(run=jobs.start_bill_run(month="2026-03")))
         )
         runner.start()
-        until(lambda: waiting(grid.store) >= 2)  # noqa: PLR2004 - the workers
+        until(lambda: waiting(grid.store) >= 2)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
     runner.join()

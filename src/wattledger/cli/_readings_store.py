@@ -285,7 +285,7 @@ def _instant(text: str | None, option: str) -> datetime | None:
 
 
 def _form(named: str | None, to: Path) -> FileFormat:
-    from wattledger.readings.formats import FileFormat  # noqa: PLC0415 - imported when it is asked for
+    from wattledger.readings import FileFormat  # noqa: PLC0415 - imported when it is asked for
 
     name = named or _SUFFIXES.get(to.suffix.lower())
     if name not in _FORMATS:
