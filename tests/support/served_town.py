@@ -37,7 +37,7 @@ def served_town(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launch_jobs(store=grid.store)
-    system.worker.start()
+    system.start_work()
     system.start_api(ServeOptions(host="127.0.0.1", port=port))
     try:
         yield f"http://127.0.0.1:{port}"

@@ -66,6 +66,7 @@ class System:
         poll: timedelta = timedelta(seconds=0.25),
         rules: readings.vee.Rules | None = None,
         decisions: readings.DecisionPolicy | None = None,
+        upkeep: worker.UpkeepSettings | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -83,6 +84,9 @@ class System:
             poll=poll,
         )
         self.desk = Desk(store=store, clock=clock, wake=self.worker.wake, rules=rules, policy=decisions)
+        self.upkeep = worker.Upkeep(
+            store=store, clock=clock, validate=lambda period: self.desk.validate(period=period), settings=upkeep
+        )
         self._api_stop = threading.Event()
         self._api_thread: threading.Thread | None = None
 
@@ -153,11 +157,17 @@ class System:
         )
         self._api_thread.start()
 
+    def start_work(self) -> None:
+        """Begin to do what is due, again and again."""
+        self.worker.start()
+        self.upkeep.start()
+
     def stop(self) -> None:
         """Stop what was started; everything committed stays, everything under way goes on at the next start."""
         self._api_stop.set()
         if self._api_thread is not None:
             self._api_thread.join(timeout=5)
+        self.upkeep.stop()
         self.worker.stop()
 
 
@@ -175,7 +185,7 @@ def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
     system = system_of(options)
     worker.launch_jobs(store=system.store)
     system.start_api(serve)
-    system.worker.start()
+    system.start_work()
     sys.stdout.write(f"Wattledger serves http://{serve.host}:{serve.port}/ (Ctrl-C stops)\n")
     sys.stdout.flush()
     stop.wait()
@@ -240,6 +250,9 @@ def system_of(options: SystemOptions) -> System:
         executor=options.executor,
         rules=None if options.rules is None else readings.vee.load_rules(options.rules),
         decisions=readings.DecisionPolicy(second_person_above=options.second_person_above),
+        upkeep=worker.UpkeepSettings(
+            validation=options.validate, compaction=worker.CompactionSettings(files=options.files)
+        ),
     )
 
 

@@ -51,7 +51,7 @@ class _Host:
     def go_live(self) -> None:
         """Start the workers, and the server if there is to be one."""
         self._live = True
-        self._system.worker.start()
+        self._system.start_work()
         if self._serve is not None:
             self._system.start_api(self._serve)
 
@@ -77,6 +77,7 @@ def run_town(options: SystemOptions, town: TownOptions) -> None:
         switch=simulation.meters,
         zone=demo.ZONE,
         clock_speed=town.speed,
+        upkeep=worker.UpkeepSettings(validation=False),
     )
     worker.launch_jobs(store=system.store)
     try:

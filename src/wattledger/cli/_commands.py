@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol
 import typer
 
 import wattledger
-from wattledger.cli._options import DATA_DEFAULT, Data, Database, SystemOptions
+from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, SystemOptions
 from wattledger.cli._readings_queue import (
     SECOND_PERSON_ABOVE,
     ReviewedReadings,
@@ -88,6 +88,14 @@ _Corrections = Annotated[
     ),
 ]
 
+_Validate = Annotated[
+    bool,
+    typer.Option(
+        "--validate/--no-validate",
+        help="Validate each day by itself when it is over: estimate short gaps, queue what is doubtful",
+        envvar="WATTLEDGER_VALIDATE",
+    ),
+]
 _Executor = Annotated[
     str,
     typer.Option(
@@ -178,13 +186,16 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         executor: _Executor = "threads",
         rules: Rules = None,
         second_person_above: SecondPersonAbove = SECOND_PERSON_ABOVE,
+        validate: _Validate = True,
+        files: Files = None,
         data: Data = DATA_DEFAULT,
         database: Database = None,
     ) -> None:
         """Serve the API and the pages and do the durable work, until interrupted."""
         limit = money_limit(second_person_above)
         commands.serve(
-            SystemOptions(data, database, corrections, executor, rules, limit), ServeOptions(host=host, port=port)
+            SystemOptions(data, database, corrections, executor, rules, limit, validate=validate, files=files),
+            ServeOptions(host=host, port=port),
         )
 
     @cli.command()

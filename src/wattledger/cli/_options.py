@@ -17,6 +17,14 @@ Database = Annotated[
         envvar="WATTLEDGER_DATABASE",
     ),
 ]
+Files = Annotated[
+    str | None,
+    typer.Option(
+        help="Where files of history are to lie, the first time: a folder or s3://, gs://, abfs:// URL; beside the "
+        "database if that is SQLite and nothing is said",
+        envvar="WATTLEDGER_FILES",
+    ),
+]
 DATA_DEFAULT = Path("data")
 
 
@@ -26,7 +34,8 @@ class SystemOptions:
 
     ``executor`` does bulk work: ``threads`` of this process, or the Dask cluster ``dask://host:port``.
     ``rules`` of validation in place of the shipped ones; ``second_person_above`` so much money a decision about a
-    reading needs two (``None``: never).
+    reading needs two (``None``: never). ``validate``: days that are over are validated by themselves. ``files`` of
+    history lie there, the first time it is said; otherwise beside the database.
     """
 
     data: Path
@@ -35,3 +44,5 @@ class SystemOptions:
     executor: str = "threads"
     rules: Path | None = None
     second_person_above: Decimal | None = Decimal(50)
+    validate: bool = True
+    files: str | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from wattledger.cli._options import DATA_DEFAULT, Data, Database, SystemOptions
+from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, SystemOptions
 from wattledger.cli._told import OptionRefused
 
 if TYPE_CHECKING:
@@ -211,10 +211,7 @@ def _add_store(group: typer.Typer, commands: StoredReadings) -> None:
     @group.command()
     def compact(
         *,
-        files: Annotated[
-            str | None,
-            typer.Option(help="Where files are to lie, the first time: a folder or s3://, gs://, abfs:// URL"),
-        ] = None,
+        files: Files = None,
         late: Annotated[bool, typer.Option("--late", help="Fold late readings now, however few")] = False,
         data: Data = DATA_DEFAULT,
         database: Database = None,

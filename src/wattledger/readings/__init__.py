@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from wattledger.readings._ingest import ingest
     from wattledger.readings._memory import FilesNowhere, SegmentUnreadable
     from wattledger.readings._validation import Validated, stored_channels, stored_points, validate
+    from wattledger.readings._validation_days import note_validated, validation_due
     from wattledger.readings.ports import Beside, TakeIn, Worth
 
 __all__ = [
@@ -193,6 +194,7 @@ __all__ = [
     "ingest",
     "listed_files",
     "note_arrivals",
+    "note_validated",
     "plan_import",
     "points_with_readings",
     "publish",
@@ -209,6 +211,7 @@ __all__ = [
     "stored_points",
     "unlisted_files",
     "validate",
+    "validation_due",
     "vee",
     "verify",
     "versions",
@@ -253,6 +256,7 @@ _MODULES = {
         "stored_points",
         "validate",
     ),
+    "_validation_days": ("note_validated", "validation_due"),
     "ports": (
         "Beside",
         "TakeIn",

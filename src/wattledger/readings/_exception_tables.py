@@ -35,6 +35,13 @@ reading_exception = sa.Table(
     sa.Index("ix_reading_exception_end", "end"),
 )
 
+reading_validation = sa.Table(
+    "reading_validation",
+    metadata,
+    sa.Column("day", Instant, primary_key=True),  # UTC midnight; a day that was validated when it was over
+    sa.Column("validated_at", Instant, nullable=False),
+)
+
 reading_exception_step = sa.Table(
     "reading_exception_step",
     metadata,

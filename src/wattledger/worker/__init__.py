@@ -8,6 +8,7 @@ from wattledger.worker._cluster import ClusterUnreachable
 from wattledger.worker._compaction import CompactionSettings, compact
 from wattledger.worker._jobs import Jobs, launch_jobs, stop_jobs
 from wattledger.worker._shards import ExecutorRefused, StageTimes, WalletDeductions
+from wattledger.worker._upkeep import Upkeep, UpkeepSettings
 from wattledger.worker._worker import Worker
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "ExecutorRefused",
     "Jobs",
     "StageTimes",
+    "Upkeep",
+    "UpkeepSettings",
     "WalletDeductions",
     "Worker",
     "compact",

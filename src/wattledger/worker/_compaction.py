@@ -32,10 +32,12 @@ def compact(
     clock: Clock,
     settings: CompactionSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> readings.Compacted:
     """Fold what is due and delete what nobody reads any more; a second one at the same time waits for the first.
 
-    Every piece is a unit of work of its own: what is done stays done, whatever breaks.
+    Every piece is a unit of work of its own: what is done stays done, whatever breaks;
+    once ``stopped`` says so, the next ones are left for another time.
     """
     settings = settings or CompactionSettings()
     with store.alone(_ALONE):
@@ -54,6 +56,8 @@ def compact(
             folder.delete(path)
         intervals = size = 0
         for number, piece in enumerate(pieces):
+            if stopped():
+                break
             with store.read() as tx:
                 folded = readings.fold(tx, piece=piece)
             with store.write() as tx:

@@ -68,6 +68,12 @@ def upgrade() -> None:
     op.create_index(
         "ix_reading_exception_step_exception", "reading_exception_step", ["exception_id", "id"], unique=False
     )
+    op.create_table(
+        "reading_validation",
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("validated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_reading_validation")),
+    )
     _forbid_changing_steps()
 
 
