@@ -40,8 +40,9 @@ def stored(store: Store, plan: ImportPlan) -> tuple[int, int, int]:
     for batch in plan.batches():
         with store.write() as tx:
             receipt = readings.ingest(tx, batch=batch, now=NOW)
-        for at, count in enumerate((receipt.stored, receipt.duplicate, receipt.revised)):
-            counts[at] += count
+        counts[0] += receipt.stored + receipt.registers_stored
+        counts[1] += receipt.duplicate + receipt.registers_duplicate
+        counts[2] += receipt.revised + receipt.registers_revised
     return counts[0], counts[1], counts[2]
 
 

@@ -25,8 +25,10 @@ def import_files(
             stored = revised = known = done = 0
             for batch in () if asked.dry_run else plan.batches():
                 receipt = system.deliver(batch=batch)
-                stored, revised, known = stored + receipt.stored, revised + receipt.revised, known + receipt.duplicate
-                done += sum(len(one.series) for one in batch.points)
+                stored += receipt.stored + receipt.registers_stored
+                revised += receipt.revised + receipt.registers_revised
+                known += receipt.duplicate + receipt.registers_duplicate
+                done += sum(len(one.series) for one in batch.points) + sum(len(one.at) for one in batch.registers)
                 progress(plan.path, done, plan.taken)
             yield Imported(
                 path=plan.path,

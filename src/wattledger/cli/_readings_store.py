@@ -350,6 +350,7 @@ def _stats_json(found: StoreStats) -> dict[str, object]:
         "last_batch_at": text(found.last_at),
         "files_at": found.files_at,
         "retired_files": found.retired_files,
+        "register_reads": found.registers,
         "channels": [
             {
                 "channel": one.channel,
@@ -375,6 +376,8 @@ def _stats_text(found: StoreStats) -> Iterator[str]:
     yield f"{found.present:,} intervals have a value; {found.batches:,} batches{last}"
     if found.files_at:
         yield f"files at {found.files_at}" + (f", {found.retired_files} to be deleted" if found.retired_files else "")
+    if found.registers:
+        yield f"{found.registers:,} reads of registers"
     for one in found.channels:
         span = "" if one.first is None or one.last is None else f", {one.first:%Y-%m-%d} to {one.last:%Y-%m-%d}"
         yield f"{one.channel}, {one.seconds // 60} min: {one.series:,} series{span}"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Changes,
         IntervalBatch,
         PointIntervals,
+        PointRegister,
         Receipt,
         TableIntervals,
     )
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     )
     from wattledger.readings._ingest import ingest
     from wattledger.readings._memory import FilesNowhere, SegmentUnreadable
+    from wattledger.readings._registers import RegisterReads, registers_of_points
     from wattledger.readings._validation import Validated, stored_channels, stored_points, validate
     from wattledger.readings._validation_days import note_validated, validation_due
     from wattledger.readings.ports import Beside, TakeIn, Worth
@@ -158,6 +160,7 @@ __all__ = [
     "NothingToExport",
     "PointIntervals",
     "PointNotNamed",
+    "PointRegister",
     "Proposal",
     "PublishedTable",
     "ReadingException",
@@ -165,6 +168,7 @@ __all__ = [
     "ReadingsFileRefused",
     "Receipt",
     "Refused",
+    "RegisterReads",
     "Revision",
     "SecondPersonNeeded",
     "SegmentUnreadable",
@@ -200,6 +204,7 @@ __all__ = [
     "publish",
     "publish_delta",
     "read_file",
+    "registers_of_points",
     "retired_files",
     "revisions",
     "scan",
@@ -271,6 +276,7 @@ _MODULES = {
         "Changes",
         "IntervalBatch",
         "PointIntervals",
+        "PointRegister",
         "Receipt",
         "TableIntervals",
     ),
@@ -303,6 +309,7 @@ _MODULES = {
         "plan_import",
     ),
     "_ingest": ("ingest",),
+    "_registers": ("RegisterReads", "registers_of_points"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from wattledger.kernel import Quality, from_epoch
 from wattledger.readings import _tables as t
+from wattledger.readings._bounded import disagreeing_registers
 from wattledger.readings._files import SHARD, FilesUnreadable, Superseded, parquet
 from wattledger.readings._memory import DAY, FileEntry, catalogue, folder_of, head_of_or_nothing
+from wattledger.readings._registers import register_count
 from wattledger.readings._segments import SegmentDamaged, unpacked
 from wattledger.store import Transaction
 
@@ -35,6 +37,7 @@ def verify(tx: Transaction, *, progress: Callable[[int, int], None] | None = Non
     - every listed file is there, has the listed size and content, says of itself what the catalogue says, and has its
       rows in order, every slot once; no two current files are about the same intervals;
     - every value that was superseded was so by a later version;
+    - between two reads of a register the intervals, where all are known, sum to what it counted;
     - every batch's stored and revised readings are found, each once, and as many intervals have a value as are counted.
 
     Reads everything once. For one consistent state: call it in a reading unit of work.
@@ -49,7 +52,7 @@ def verify(tx: Transaction, *, progress: Callable[[int, int], None] | None = Non
     audit.overlaps(entries)
     audit.segments()
     audit.batches()
-    return audit.faults
+    return [*audit.faults, *disagreeing_registers(tx)]
 
 
 class _Audit:
@@ -276,6 +279,7 @@ class StoreStats:
     last_at: datetime | None
     files_at: str | None
     retired_files: int
+    registers: int
     channels: Sequence[ChannelStats]
 
 
@@ -327,5 +331,6 @@ def stats(tx: Transaction) -> StoreStats:
         last_at=head.last_at,
         files_at=folder_of(tx, head).url if entries else head.files,
         retired_files=int(retired),
+        registers=register_count(tx),
         channels=channels,
     )

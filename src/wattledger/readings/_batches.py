@@ -66,6 +66,22 @@ class TableIntervals:
     quality: Quality | NDArray[np.uint8] = Quality.ACTUAL
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PointRegister:
+    """What the cumulative register of a channel stood at: ``wh`` at the instants ``at`` (epoch seconds, ascending).
+
+    ``meter``  whose register it is, as far as anybody says: another meter's begins anew
+    ``step``   watt-hours of the register's last digit
+    """
+
+    service_point_id: str
+    channel: str
+    at: NDArray[np.int64]
+    wh: NDArray[np.int64]
+    meter: str = ""
+    step: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class IntervalBatch:
     """What one delivery brings. ``id`` is made by the sender: a repeat of the delivery repeats the id.
@@ -78,6 +94,7 @@ class IntervalBatch:
     source: str
     points: Sequence[PointIntervals] = ()
     tables: Sequence[TableIntervals] = ()
+    registers: Sequence[PointRegister] = ()
     method: str = ""
     rule: str = ""
     actor: str = ""
@@ -163,13 +180,19 @@ class Changes(Sequence[Change]):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How a batch ended: ``stored + duplicate + revised`` is the number of intervals in it."""
+    """How a batch ended: ``stored + duplicate + revised`` is the number of intervals in it.
+
+    Of its register reads it is the sum of ``registers_stored``, ``registers_duplicate`` and ``registers_revised``.
+    """
 
     batch_id: str
     stored: int
     duplicate: int
     revised: int
     changes: Sequence[Change]
+    registers_stored: int = 0
+    registers_duplicate: int = 0
+    registers_revised: int = 0
 
 
 def checked(batch: IntervalBatch) -> None:
@@ -229,6 +252,11 @@ def content_hash(batch: IntervalBatch) -> str:
         digest.update(np.ascontiguousarray(table.wh, dtype="<i8").tobytes())
         quality = table.quality
         digest.update(bytes([quality]) if isinstance(quality, Quality) else np.ascontiguousarray(quality).tobytes())
+    for register in sorted(batch.registers, key=lambda p: (p.service_point_id, p.channel)):
+        about = (register.service_point_id, register.channel, register.meter, str(register.step), "register")
+        digest.update("\x1f".join(about).encode())
+        for column in (register.at, register.wh):
+            digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
     return digest.hexdigest()
 
 

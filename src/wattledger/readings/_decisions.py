@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wattledger.kernel import Energy, Money, Period, Problem, Quality, epoch, zone_named
 from wattledger.readings import vee
 from wattledger.readings._arrivals import METERED, batch_of, standing_values
+from wattledger.readings._bounded import bounded_estimates
 from wattledger.readings._exceptions import (
     EDIT_REPLACED,
     LIVE,
@@ -30,6 +31,7 @@ from wattledger.readings._exceptions import (
 )
 from wattledger.readings._history import series
 from wattledger.readings._memory import head_of
+from wattledger.readings._registers import registers_of_points
 from wattledger.readings.ports import TakeIn, Worth, only_store, worth_unknown
 from wattledger.registry import metered_points
 from wattledger.store import Transaction
@@ -316,6 +318,9 @@ class _Outcome:
         known = series(self._tx, service_point_id=one.service_point_id, period=around, channel=one.channel)
         first, last = _ends(one.period)
         known = known.picked((known.starts < epoch(first)) | (known.starts >= epoch(last)))
+        reads = registers_of_points(
+            self._tx, service_point_ids=[one.service_point_id], channel=one.channel, period=around
+        ).get(one.service_point_id)
         about = metered_points(self._tx, service_point_ids=[one.service_point_id]).get(one.service_point_id)
         zone = zone_named("UTC" if about is None else about.zone)
         guessed = vee.estimate(known, rules=rules, zone=zone, within=one.period, unit=one.unit)
@@ -329,7 +334,14 @@ class _Outcome:
                 f"exception {one.id}: no estimate by {method.value} is possible, one by {used.value} is",
                 remedy="let the rules choose the method, or give the values",
             )
-        wh = np.clip(np.concatenate([part.values for part in guessed.filled]), 0, _WH_MAX).astype(np.int32)
+        wh = np.concatenate([part.values for part in guessed.filled])
+        if reads is not None:
+            for part in bounded_estimates(known, reads, rules=rules, zone=zone, unit=one.unit):
+                at = (epoch(part.period.start) - epoch(first)) // one.seconds
+                a, b = max(at, 0), min(at + len(part.values), len(wh))
+                if a < b:
+                    wh[a:b] = part.values[a - at : b - at]
+        wh = np.clip(wh, 0, _WH_MAX).astype(np.int32)
         return Values(wh, np.full(len(wh), Quality.ESTIMATED, dtype=np.uint8)), used.value
 
     def _rejected(self) -> Values:

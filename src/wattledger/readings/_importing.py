@@ -6,17 +6,26 @@ whose import was broken off, changes nothing that is there.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattledger.kernel import IntervalSeries, Period, Problem, Quality
-from wattledger.readings._batches import EXPORT, IMPORT, LENGTHS, IntervalBatch, PointIntervals, content_hash
+from wattledger.kernel import IntervalSeries, Period, Problem, Quality, epoch
+from wattledger.readings._batches import (
+    EXPORT,
+    IMPORT,
+    LENGTHS,
+    IntervalBatch,
+    PointIntervals,
+    PointRegister,
+    content_hash,
+)
 from wattledger.readings._history import series_of_points
 from wattledger.readings.formats import Channel, Commodity, Direction, ReadingsFile, RegisterRead
 from wattledger.store import Transaction
@@ -24,6 +33,7 @@ from wattledger.store import Transaction
 _TOGETHER = 100_000  # readings a batch
 _WH_DECIMALS = 3
 _INT32_MAX = 2**31 - 1
+_OF_A_RATE = re.compile(r"\.8\.[1-9]")
 _SOURCE = "file"
 
 
@@ -72,7 +82,7 @@ class NotTaken:
 class ImportPlan:
     """What a file brings: ``taken + duplicate + missing`` and the refused are the readings of the file.
 
-    ``taken``      readings in ``intervals``
+    ``taken``      readings in ``intervals`` and ``registers``
     ``duplicate``  those that stand in the file more than once
     ``missing``    those of which the file itself says that there is no value: they take nothing away from the store
     """
@@ -80,6 +90,7 @@ class ImportPlan:
     path: Path
     readings: int
     intervals: Sequence[PointIntervals]
+    registers: Sequence[PointRegister]
     duplicate: int
     missing: int
     refused: Sequence[NotTaken]
@@ -87,12 +98,13 @@ class ImportPlan:
     @property
     def taken(self) -> int:
         """Readings to be stored."""
-        return sum(len(one.series) for one in self.intervals)
+        return sum(len(one.series) for one in self.intervals) + sum(len(one.at) for one in self.registers)
 
     @property
     def points(self) -> list[str]:
         """The service points it names."""
-        return sorted({one.service_point_id for one in self.intervals})
+        named = {one.service_point_id for one in self.intervals}
+        return sorted(named | {one.service_point_id for one in self.registers})
 
     def batches(self) -> Iterator[IntervalBatch]:
         """What is to be ingested, piece by piece; the same pieces at every call."""
@@ -108,15 +120,19 @@ class ImportPlan:
                 count += len(piece)
         if held:
             yield _batch(held)
+        for one_of_meter in self.registers:  # one register a batch: a point may have had several meters
+            for first in range(0, len(one_of_meter.at), _TOGETHER):
+                some = slice(first, first + _TOGETHER)
+                yield _batch((), [replace(one_of_meter, at=one_of_meter.at[some], wh=one_of_meter.wh[some])])
 
 
 def _has(held: Sequence[PointIntervals], other: PointIntervals) -> bool:
     return any((one.service_point_id, one.channel) == (other.service_point_id, other.channel) for one in held)
 
 
-def _batch(points: Sequence[PointIntervals]) -> IntervalBatch:
-    unnamed = IntervalBatch(id="", source=_SOURCE, points=tuple(points))
-    return IntervalBatch(id=f"{_SOURCE}:{content_hash(unnamed)}", source=_SOURCE, points=unnamed.points)
+def _batch(points: Sequence[PointIntervals], registers: Sequence[PointRegister] = ()) -> IntervalBatch:
+    unnamed = IntervalBatch(id="", source=_SOURCE, points=tuple(points), registers=tuple(registers))
+    return replace(unnamed, id=f"{_SOURCE}:{content_hash(unnamed)}")
 
 
 def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
@@ -125,8 +141,8 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
     Raises :class:`PointNotNamed` when neither the file nor the rules name a service point.
     """
     refused = [NotTaken(one.what, one.cause, one.line, one.count) for one in file.refused]
-    if file.registers:
-        refused += _registers(file.registers)
+    registers, not_taken = _registers(file, rules)
+    refused += not_taken
     taken: dict[tuple[str, str], tuple[Channel, IntervalSeries]] = {}
     duplicate, missing = file.registers_again, 0
     for channel in file.channels:
@@ -148,22 +164,66 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
     intervals = [
         PointIntervals(point, channel, series) for (point, channel), (_, series) in sorted(taken.items()) if len(series)
     ]
-    plan = ImportPlan(file.path, file.readings, intervals, duplicate, missing, refused)
+    plan = ImportPlan(file.path, file.readings, intervals, registers, duplicate, missing, refused)
     accounted = plan.taken + duplicate + missing + sum(one.count for one in refused)
     if accounted != file.readings:
         raise AssertionError(f"{file.path}: {file.readings} readings in the file, {accounted} accounted for")
     return plan
 
 
-def _registers(reads: Sequence[RegisterRead]) -> list[NotTaken]:
-    counts: dict[str, int] = defaultdict(int)
-    for read in reads:
-        counts[f"{read.point} {read.register}".strip() or "a register"] += 1
-    cause = "the reads of a register that only grows; intervals are stored, and none are made of these unasked"
-    return [NotTaken(name, cause, None, count) for name, count in sorted(counts.items())]
+def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegister], list[NotTaken]]:
+    """The reads of registers that say what a channel counted in all, and why the others are not taken."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    taken: dict[tuple[str, str], str] = {}
+    kept: dict[tuple[str, str, str, int], dict[int, int]] = defaultdict(dict)
+    for read in file.registers:
+        name = f"{read.point} {read.register}".strip() or "a register"
+        channel, cause = _register_stored_as(read, rules)
+        if cause is None:
+            key = _point(file, read, rules), channel
+            if taken.setdefault(key, read.register) != read.register:
+                cause = f"register {taken[key]} is taken as {channel} of {key[0]} already"
+            else:
+                exponent = int(read.value.as_tuple().exponent) + _WH_DECIMALS
+                step = 10 ** max(exponent, 0)
+                kept[*key, read.meter_serial or "", step][epoch(read.at)] = int(read.value.scaleb(_WH_DECIMALS))
+                continue
+        counts[name, cause] += 1
+    found = [
+        PointRegister(
+            point,
+            channel,
+            np.array(sorted(of), dtype=np.int64),
+            np.array([of[at] for at in sorted(of)], dtype=np.int64),
+            meter,
+            step,
+        )
+        for (point, channel, meter, step), of in sorted(kept.items())
+    ]
+    return found, [NotTaken(name, cause, None, count) for (name, cause), count in sorted(counts.items())]
 
 
-def _point(file: ReadingsFile, channel: Channel, rules: ImportRules) -> str:
+def _register_stored_as(read: RegisterRead, rules: ImportRules) -> tuple[str, str | None]:
+    """The store's channel of which a register counts everything, and why there is none if there is not."""
+    plain = EXPORT if read.direction is Direction.EXPORT else IMPORT
+    named = rules.channels.get(read.register)
+    cause = None
+    if read.unit.lower() not in {"kwh", "kvarh"}:
+        cause = f"a register of {read.commodity.value} in {read.unit}; energy is stored"
+    elif read.quality not in {Quality.ACTUAL, Quality.SUBSTITUTED}:
+        cause = f"a register read that is {read.quality.name.lower()}; it would prove nothing"
+    elif read.value < 0 or read.at.microsecond:
+        cause = "a register below nothing, or read within a second"
+    elif read.quantity is not None and read.previous is not None and read.quantity != read.value - read.previous:
+        cause = "a register that counts in units of its own: what was used is not the difference of its reads"
+    elif named is None and read.commodity is not Commodity.ACTIVE_ENERGY:
+        cause = f"a register of {read.commodity.value}; name a channel for it with --channel {read.register}=NAME"
+    elif named is None and _OF_A_RATE.search(read.register):
+        cause = "the register of one rate, a part of what was used; the total register x.8.0 is stored"
+    return named or plain, cause
+
+
+def _point(file: ReadingsFile, channel: Channel | RegisterRead, rules: ImportRules) -> str:
     for name in (f"{channel.point}/{channel.register}", channel.point, channel.register, ""):
         if name in rules.points:
             return rules.points[name]

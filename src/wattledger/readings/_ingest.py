@@ -29,6 +29,7 @@ from wattledger.readings._batches import (
 from wattledger.readings._files import UNSET
 from wattledger.readings._history import View, view
 from wattledger.readings._memory import DAY, Names, Pending, TileKey, begin_pending, head_of
+from wattledger.readings._registers import check_register_reads, keep_registers
 from wattledger.readings._segments import Cells, packed
 from wattledger.registry import ServicePointUnknown, unknown_points
 from wattledger.store import Row, Transaction
@@ -48,12 +49,13 @@ class _Columns:
 
 
 def ingest(tx: Transaction, *, batch: IntervalBatch, now: datetime) -> Receipt:
-    """Store a batch's intervals; the same batch again, or the same values in another one, changes nothing.
+    """Store a batch's intervals and register reads; the same again, in whatever batch, changes nothing.
 
     Raises :class:`ServicePointUnknown` and :class:`BatchRefused` before anything is written, and
     :class:`BatchConflict` when the id came before with other content.
     """
     checked(batch)
+    check_register_reads(batch)
     hashed = content_hash(batch)
     head = head_of(tx, locked=True)  # whoever ingests goes in turn: versions are in the order of their commits
     earlier = tx.execute(sa.select(t.ingest_batch).where(t.ingest_batch.c.id == batch.id)).one_or_none()
@@ -64,6 +66,7 @@ def ingest(tx: Transaction, *, batch: IntervalBatch, now: datetime) -> Receipt:
     work = _Work(tx, version=head.version + 1, batch=batch)
     for part, numbers in zip(parts, _numbered(tx, batch, parts, own), strict=True):
         work.add(part, numbers)
+    registers = keep_registers(tx, batch=batch, version=head.version + 1)
     last = max((int(part.starts.max()) for part in parts if len(part.starts)), default=None)
     received = now if head.last_at is None else max(now, head.last_at)
     receipt = Receipt(
@@ -72,6 +75,9 @@ def ingest(tx: Transaction, *, batch: IntervalBatch, now: datetime) -> Receipt:
         duplicate=total(batch) - work.stored - work.revised,
         revised=work.revised,
         changes=Changes(work.changed),
+        registers_stored=registers.stored,
+        registers_duplicate=registers.duplicate,
+        registers_revised=registers.revised,
     )
     tx.execute(
         t.ingest_batch.insert().values(
@@ -110,7 +116,10 @@ def _repeat(batch: IntervalBatch, hashed: str, earlier: Row) -> Receipt:
             f"batch {batch.id} was stored on {earlier.received_at.isoformat()} with other content",
             remedy="give every delivery an id of its own",
         )
-    return Receipt(batch_id=batch.id, stored=0, duplicate=total(batch), revised=0, changes=())
+    reads = sum(len(one.at) for one in batch.registers)
+    return Receipt(
+        batch_id=batch.id, stored=0, duplicate=total(batch), revised=0, changes=(), registers_duplicate=reads
+    )
 
 
 def _columns(batch: IntervalBatch) -> list[_Columns]:
@@ -162,14 +171,15 @@ def _numbered(
         for part, of in zip(parts, numbers, strict=True)
         for place in np.flatnonzero(of < 0).tolist()
     )
-    if not new:
-        return numbers
-    unknown = unknown_points(tx, service_point_ids=[point for point, _, _ in new])
+    named = sorted({point for point, _, _ in new} | {one.service_point_id for one in batch.registers})
+    unknown = unknown_points(tx, service_point_ids=named) if named else set()
     if unknown:
         raise ServicePointUnknown(
             f"batch {batch.id} names service points that do not exist: {', '.join(sorted(unknown)[:5])}",
             remedy="register them first, then send the batch again",
         )
+    if not new:
+        return numbers
     columns = ("id", "service_point_id", "channel", "seconds")
     first = len(names)
     rows = [dict(zip(columns, (number, *key), strict=True)) for number, key in enumerate(new, first)]

@@ -58,6 +58,18 @@ reading_segment = sa.Table(
     sa.Column("cells", sa.LargeBinary, nullable=False),  # as _segments packs them
 )
 
+register_read = sa.Table(
+    "register_read",
+    metadata,
+    sa.Column("service_point_id", sa.String(60), primary_key=True),
+    sa.Column("channel", sa.String(20), primary_key=True),
+    sa.Column("at", Instant, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),  # of the batch that brought it
+    sa.Column("wh", sa.BigInteger, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),  # watt-hours of its last digit
+    sa.Column("meter", sa.String(60), nullable=False),  # whose register it is
+)
+
 reading_file = sa.Table(
     "reading_file",
     metadata,

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from wattledger.kernel import Period, Quality, epoch, from_epoch, zone_named
+from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch, zone_named
 from wattledger.readings import _tables as t
 from wattledger.readings import vee
 from wattledger.readings._arrivals import METERED, batch_of, replaced_edit, superseded
 from wattledger.readings._batches import IntervalBatch
+from wattledger.readings._bounded import bounded_estimates, register_findings
 from wattledger.readings._exceptions import (
     EDIT_REPLACED,
     LIVE,
@@ -37,12 +38,14 @@ from wattledger.readings._exceptions import (
 )
 from wattledger.readings._history import IntervalBlock, scan
 from wattledger.readings._memory import Names, head_of
+from wattledger.readings._registers import RegisterReads, registers_of_points
 from wattledger.readings.ports import Beside, TakeIn, Worth, nothing_beside, only_store, worth_unknown
 from wattledger.registry import Metered, metered_points
 from wattledger.store import Transaction
 
 _DAY = 86_400
 _TOGETHER = 1_000
+_WH_MAX = 2**31 - 1
 
 RESTORED = "restored"
 """The ``rule`` of a batch that gives values back of which the doubt is gone."""
@@ -182,7 +185,10 @@ class _Run:
             if reactive and known.reactive is None:
                 known = replace(known, reactive=_reactive(self._tx, block, span)[:, :passed])
             several = [len(names.seconds_of(point, channel)) > 1 for point in block.service_point_ids]
-            work = _Work(self, channel, rules, block, passed, kept)
+            registers = registers_of_points(
+                self._tx, service_point_ids=block.service_point_ids, channel=channel, period=span
+            )
+            work = _Work(self, channel, rules, block, passed, kept, registers)
             work.check(known, np.array(several, dtype=np.bool_))
             work.decide()
 
@@ -333,9 +339,17 @@ class _Work:
     """One block: the meter's word, what checks find in it, and what should stand in the store."""
 
     def __init__(
-        self, run: _Run, channel: str, rules: vee.ClassRules, block: IntervalBlock, passed: int, kept: _Kept
+        self,
+        run: _Run,
+        channel: str,
+        rules: vee.ClassRules,
+        block: IntervalBlock,
+        passed: int,
+        kept: _Kept,
+        registers: Mapping[str, RegisterReads],
     ) -> None:
         self._run, self._channel, self._rules, self._kept = run, channel, rules, kept
+        self._registers = {row: registers[p] for row, p in enumerate(block.service_point_ids) if p in registers}
         self._points, self._seconds, self._start = block.service_point_ids, block.seconds, epoch(block.first)
         self._stored = Values(block.wh[:, :passed], block.quality[:, :passed])
         self._slots = passed
@@ -397,7 +411,11 @@ class _Work:
             self._from = np.where(several, np.maximum(self._from, first), self._from)
             self._until = np.where(several, np.minimum(self._until, last), self._until)
         block = self._block(self._raw.quality)
-        findings = self._standing(vee.check_block(block, rules=self._rules, known=known))
+        found = vee.check_block(block, rules=self._rules, known=known)
+        if self._registers:
+            about = register_findings(block, self._registers, rules=self._rules, watts=known.watts)
+            found = vee.Findings.joined([found, about])
+        findings = self._standing(found)
         flags = findings.flagged(block)
         self._want, self._methods = self._wanted(flags)
         a, b = (self._start + slot * self._seconds for slot in self._asked)
@@ -479,16 +497,40 @@ class _Work:
             )
             place, slots = rows[guessed.per_value(guessed.points)], guessed.slots
             self._guesses[place, slots] = guessed.values
+            kinds = guessed.per_value(guessed.methods).copy()
+            for row in sorted(self._registers.keys() & set(place.tolist())):
+                at = place == row
+                kinds[at] = self._scaled(row, slots[at], kinds[at], flags[row], zone_named(zone))
             by_run = (guessed.lasts - guessed.firsts) * self._seconds <= int(self._rules.estimate.run_hours * 3600)
             by_run &= guessed.methods != vee.UNFILLED
             if len(guessed):
                 by_run &= ~np.logical_or.reduceat(refused[place, slots], guessed.offsets[:-1])
             filled = guessed.per_value(by_run.astype(np.uint8)) > 0
             place, slots = place[filled], slots[filled]
-            wh[place, slots] = guessed.values[filled]
+            wh[place, slots] = self._guesses[place, slots]
             quality[place, slots] = Quality.ESTIMATED
-            methods[place, slots] = guessed.per_value(guessed.methods)[filled]
+            methods[place, slots] = kinds[filled]
         return Values(wh, quality), methods
+
+    def _scaled(
+        self,
+        row: int,
+        slots: NDArray[np.int64],
+        kinds: NDArray[np.uint8],
+        flags: NDArray[np.uint8],
+        zone: tzinfo,
+    ) -> NDArray[np.uint8]:
+        """Guesses of one point, in ``slots``, where its register bounds gaps: as it says; and by which methods."""
+        found = kinds.copy()
+        starts = self._start + self._seconds * np.arange(self._slots, dtype=np.int64)
+        series = IntervalSeries(starts, self._raw.wh[row].astype(np.int64), flags, self._seconds)
+        for one in bounded_estimates(series, self._registers[row], rules=self._rules, zone=zone, unit="kWh"):
+            first = self._slot(one.period.start)
+            theirs = (slots >= first) & (slots < first + len(one.values)) & (found != vee.UNFILLED)
+            values = np.clip(one.values, 0, _WH_MAX)
+            self._guesses[row, slots[theirs]] = values[slots[theirs] - first]
+            found[theirs] = vee.METHODS.index(one.method)
+        return found
 
     def _refused(self) -> NDArray[np.bool_]:
         """Where somebody has taken an estimate out: no run makes it again."""

@@ -39,12 +39,14 @@ class Registers:
     ``values``   int64 (points, reads), in the units of the block they stand beside
     ``modulus``  int64 (points,): the value at which a register begins anew, 0 when not known
     ``meters``   int64 (points, reads): which meter's register, any numbering; ``None``: the same throughout
+    ``steps_of`` int64 (points, reads): what the last digit stands for, in the units of the block; ``None``: one
     """
 
     at: NDArray[np.int64]
     values: NDArray[np.int64]
     modulus: NDArray[np.int64] | None = None
     meters: NDArray[np.int64] | None = None
+    steps_of: NDArray[np.int64] | None = None
 
     def steps(self, *, most: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """What each read is ahead of the one before, and the :class:`Step`: both of shape (points, reads - 1).
@@ -73,8 +75,9 @@ def check_registers(
 ) -> Findings:
     """``|sum of the intervals - difference of the registers| <= tolerance`` between reads; rollover, reset, exchange.
 
-    The sum is checked between two reads on the edges of intervals within the block, all of which have a value.
-    ``watts`` (points,), fuse or contracted power, tells a rollover from a reset.
+    The sum is checked between two reads on the edges of intervals within the block, all of which have a value; the
+    tolerance is so many of the register's last digit. ``watts`` (points,), fuse or contracted power, tells a rollover
+    from a reset.
     """
     begins, ends = registers.at[:, :-1], registers.at[:, 1:]
     bound = bound_units(block, rules, watts)[:, None]
@@ -119,7 +122,8 @@ def _sums(
     rows = np.arange(points)[:, None]
     sums, values = np.diff(running[rows, slots], axis=1), np.diff(having[rows, slots], axis=1)
     complete = sure & usable[:, 1:] & usable[:, :-1] & (values == np.diff(slots, axis=1))
-    tolerance = rules.register_sum.tolerance_units
+    steps_of = np.ones_like(registers.at) if registers.steps_of is None else registers.steps_of
+    tolerance = rules.register_sum.tolerance_units * np.maximum(steps_of[:, 1:], steps_of[:, :-1])
     which, reads = np.nonzero(complete & (np.abs(sums - counted) > tolerance))
     return found(
         block,
@@ -129,5 +133,5 @@ def _sums(
         begins=registers.at[which, reads],
         ends=registers.at[which, reads + 1],
         measured=np.abs(sums - counted)[which, reads],
-        limits=tolerance,
+        limits=tolerance[which, reads],
     )
