@@ -31,8 +31,6 @@ from numpy.typing import NDArray
 from wattledger import readings, registry, worker
 from wattledger.kernel import ManualClock, Period
 from wattledger.store import Store, Transaction
-from wattledger.tariffs import _bulk_numpy
-from wattledger.tariffs._bulk_numpy import Runs
 
 THREADS = len(os.sched_getaffinity(0))
 SECONDS, DAYS, SLOTS = 900, 31, 96
@@ -72,6 +70,7 @@ class Bench:
         self.store.migrate()
         self.clock = ManualClock(MONTH.end + timedelta(days=10))
         self.folder = folder
+        self.add_days = add_days()
         with self.store.write() as tx:
             registry.add_premise(tx, premise_id="here", kind="home", address="Here", zone="UTC")
             for point in self.points:
@@ -159,20 +158,16 @@ class Bench:
 
     def ours(self) -> NDArray[np.int64]:
         """By our store, in as many threads as there are cores."""
-        kernels = compiled()
-        hours = np.arange(DAYS * SLOTS) // 4 % 24
+        hours = np.arange(SLOTS) // 4
         period = np.select([np.isin(hours, PEAK), np.isin(hours, SHOULDER)], [2, 1], 0)
-        edges = np.concatenate([[0], np.flatnonzero(np.diff(period)) + 1, [len(period)]]).astype(np.int64)
-        member = period[edges[:-1]].astype(np.int64)
-        runs = Runs(edges, np.zeros(len(member), dtype=np.int64), 1)
 
         def added(block: readings.IntervalBlock) -> NDArray[np.int64]:
-            sums, _ = kernels.counted(np.ascontiguousarray(block.wh), runs)
-            return kernels.by_group(sums, member, 3)
+            found = np.zeros((len(block.wh), 3), dtype=np.int64)
+            self.add_days(block.wh, SLOTS, period, found)
+            return found
 
         with self.store.read() as tx, ThreadPoolExecutor(THREADS) as pool:
-            blocks = readings.scan(tx, period=MONTH, together=0, executor=pool)
-            return np.concatenate([added(block) for block in blocks])
+            return np.concatenate(list(readings.scan_each(tx, added, period=MONTH, together=0, executor=pool)))
 
     def duckdb(self, duckdb: Any) -> NDArray[np.int64]:  # noqa: ANN401 - a peer's module
         """By DuckDB on the same files."""
@@ -301,14 +296,37 @@ def readings_series(starts: NDArray[np.int64], wh: NDArray[np.int64], quality: N
     return IntervalSeries(starts, wh, quality, SECONDS)
 
 
-def compiled() -> _bulk_numpy.Kernels:
-    """The engine's kernels, compiled where Numba is."""
+AddDays = Callable[[NDArray[np.int32], int, NDArray[np.int64], NDArray[np.int64]], None]
+
+
+def add_days_loop(wh: NDArray[np.int32], slots: int, period: NDArray[np.int64], found: NDArray[np.int64]) -> None:
+    """Add up days of ``slots`` intervals by the period of each slot, in 64 bits: a loop for Numba."""
+    total = np.empty(slots, dtype=np.int64)
+    for row in range(wh.shape[0]):
+        total[:] = 0
+        for first in range(0, wh.shape[1], slots):
+            day = wh[row, first : first + slots]  # of a slice Numba adds several values at a time
+            for slot in range(slots):
+                total[slot] += day[slot]
+        for slot in range(slots):
+            found[row, period[slot]] += total[slot]
+
+
+def add_days_plainly(wh: NDArray[np.int32], slots: int, period: NDArray[np.int64], found: NDArray[np.int64]) -> None:
+    """The same without Numba."""
+    day = wh.reshape(len(wh), -1, slots).sum(axis=1, dtype=np.int64)
+    for number in range(found.shape[1]):
+        found[:, number] += day[:, period == number].sum(axis=1)
+
+
+def add_days() -> AddDays:
+    """By Numba where it is installed."""
     try:
-        numba = importlib.import_module("wattledger.tariffs._bulk_numba")
-        found: _bulk_numpy.Kernels = numba.kernels()
+        numba = importlib.import_module("numba")
     except ImportError:
-        found = _bulk_numpy.KERNELS
-    return found
+        return add_days_plainly
+    compiled: AddDays = numba.njit(nogil=True)(add_days_loop)
+    return compiled
 
 
 def main() -> None:

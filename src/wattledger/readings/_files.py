@@ -123,11 +123,13 @@ class Folder:
         return {path: size for path, size in ours.items() if not any(p.startswith("_") for p in path.split("/"))}
 
 
+@lru_cache(maxsize=1)
 def arrow() -> Any:  # noqa: ANN401 - a library without types
     """PyArrow; imported when a file is met, for it is large."""
     return import_module("pyarrow")
 
 
+@lru_cache(maxsize=1)
 def parquet() -> Any:  # noqa: ANN401 - as above
     """PyArrow's Parquet."""
     return import_module("pyarrow.parquet")
@@ -354,12 +356,42 @@ class Footer:
     extent: Extent
     series: NDArray[np.int32]
     group: int
+    of_groups: Sequence[tuple[int, np.uint8 | None]]  # rows, and the flag of all of them where it is one
 
     def rows(self, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of the ``ids`` that the file has: their place in ``ids``, and in the file."""
         at = np.minimum(self.series.searchsorted(ids), len(self.series) - 1)
         here = np.flatnonzero(self.series[at] == ids)
         return here, at[here]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileReader:
+    """A current file that is open."""
+
+    footer: Footer
+    file: Any
+
+    def table(self, group: int, *, versions: bool = False) -> Table:
+        """The values of one row group; without ``versions`` the last column is empty.
+
+        Verifies that the group is a table: as many rows as series and slots make, from the first slot to the last.
+        """
+        footer, slots = self.footer, self.footer.extent.slots
+        shape = (min(footer.group, len(footer.series) - group * footer.group), slots)
+        rows, flag = footer.of_groups[group]
+        if rows != shape[0] * slots:
+            msg = f"row group {group} has {rows} rows for {shape[0]} series"
+            raise ValueError(msg)
+        columns = [_WH, *([_FLAG] if flag is None else []), *([_VERSION] if versions else [])]
+        # The wrapper around this looks names up, at a tenth of the cost of all the reading.
+        read = self.file.reader.read_row_group(group, column_indices=columns, use_threads=False)
+        wh = _column(read, 0, np.int32).reshape(shape)
+        quality = (
+            _column(read, 1, np.int8).view(np.uint8).reshape(shape) if flag is None else np.broadcast_to(flag, shape)
+        )
+        version = _column(read, len(columns) - 1, np.int64).reshape(shape) if versions else _NO_VERSIONS
+        return wh, quality, version
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -388,35 +420,17 @@ class DataFile:
                 _KEPT.popitem(last=False)
         return footer
 
-    def table(self, group: int, *, versions: bool = False) -> Table:
-        """The values of one row group; without ``versions`` the last column is empty.
-
-        Verifies that the group is a table: as many rows as series and slots make, from the first slot to the last.
-        """
+    @contextmanager
+    def reader(self) -> Iterator[FileReader]:
+        """The file, open, for one thread."""
         footer = self.footer()
-        has = footer.metadata.row_group(group)
-        series = len(footer.series[group * footer.group : (group + 1) * footer.group])
-        shape = (series, self.extent.slots)
-        flags = has.column(_FLAG).statistics
-        flat = flags is not None and flags.has_min_max and flags.min == flags.max
-        columns = ["wh", *([] if flat else ["flag"]), *(["version"] if versions else [])]
         with self.folder.opened(self.path) as file:
-            if has.num_rows != series * self.extent.slots:
-                msg = f"row group {group} has {has.num_rows} rows for {series} series"
-                raise ValueError(msg)
-            read = (
-                parquet()
-                .ParquetFile(file, metadata=footer.metadata)
-                .read_row_group(group, columns=columns, use_threads=False)
-            )
-            wh = _column(read, "wh", np.int32).reshape(shape)
-            quality = (
-                np.broadcast_to(np.uint8(flags.min), shape)
-                if flat
-                else _column(read, "flag", np.int8).view(np.uint8).reshape(shape)
-            )
-            version = _column(read, "version", np.int64).reshape(shape) if versions else _NO_VERSIONS
-        return wh, quality, version
+            yield FileReader(footer, parquet().ParquetFile(file, metadata=footer.metadata))
+
+    def table(self, group: int, *, versions: bool = False) -> Table:
+        """The values of one row group, as :meth:`FileReader.table`."""
+        with self.reader() as opened:
+            return opened.table(group, versions=versions)
 
     def superseded(self) -> Superseded:
         """All values of a superseded file."""
@@ -432,7 +446,7 @@ class DataFile:
             )
 
 
-_FLAG = 3
+_WH, _FLAG, _VERSION = 2, 3, 4
 _NO_VERSIONS = np.empty((0, 0), dtype=np.int64)
 _LOCK = Lock()
 _KEPT: OrderedDict[tuple[str, str], Footer] = OrderedDict()
@@ -446,13 +460,21 @@ def _footer(metadata: Any) -> Footer:  # noqa: ANN401 - PyArrow has no types
     meta = json.loads(said[_KEY])
     extent = Extent(*(meta[name] for name in ("channel", "seconds", "first", "slots", "shard", "version")))
     series = np.frombuffer(bytes.fromhex(said[_SERIES_KEY].decode()), dtype="<i4")
-    return Footer(metadata, extent, series, int(meta["group"]))
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return Footer(metadata, extent, series, int(meta["group"]), [(one.num_rows, _one_flag(one)) for one in groups])
 
 
-def _column(read: Any, name: str, kind: type[np.generic]) -> NDArray[Any]:  # noqa: ANN401 - as above
+def _one_flag(group: Any) -> np.uint8 | None:  # noqa: ANN401 - as above
+    flags = group.column(_FLAG).statistics
+    one = flags is not None and flags.has_min_max and flags.min == flags.max
+    return np.uint8(flags.min) if one else None
+
+
+def _column(read: Any, name: int | str, kind: type[np.generic]) -> NDArray[Any]:  # noqa: ANN401 - as above
     column = read.column(name)
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if array.type != arrow().from_numpy_dtype(kind):
-        array = array.cast(arrow().from_numpy_dtype(kind))
+    wanted = arrow().from_numpy_dtype(kind)
+    if array.type != wanted:
+        array = array.cast(wanted)
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values

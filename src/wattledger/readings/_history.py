@@ -6,13 +6,15 @@ known at a past instant: the values of the batches that had come by then.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice, pairwise
+from typing import TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch
 from wattledger.readings import _tables as t
 from wattledger.readings._batches import IMPORT
-from wattledger.readings._files import SHARD, UNSET, Superseded
+from wattledger.readings._files import SHARD, UNSET, FileReader, Superseded
 from wattledger.readings._memory import (
     DAY,
     FileEntry,
@@ -38,10 +40,12 @@ from wattledger.readings._memory import (
 from wattledger.store import Row, Transaction, chunked
 
 _TOGETHER = 4_096
-_AHEAD = 4  # blocks read before they are asked for
+_AHEAD = 4  # bundles of blocks read before they are asked for
+_SERIES_AT_ONCE = 640
 _ATTEMPTS = 5
 _LONG = 400  # days
 
+Outcome = TypeVar("Outcome")
 Ids = NDArray[np.int32]
 Values = tuple[NDArray[np.int32], NDArray[np.uint8]]
 
@@ -67,7 +71,8 @@ class View:
 
     def values(self, ids: Ids) -> Values:
         """Watt-hours and qualities of (ids, slots); ``ids`` ascending."""
-        whole = self._whole_group(ids)
+        with ExitStack() as stack:
+            whole = self._whole_group(ids, {}, stack)
         if whole is not None:
             return whole
         wh = np.zeros((len(ids), self.slots), dtype=np.int32)
@@ -89,6 +94,13 @@ class View:
             quality[unset] = Quality.MISSING
         return wh, quality
 
+    def values_of(self, pieces: Sequence[Ids]) -> Iterator[Values]:
+        """As :meth:`values`, for several pieces in turn; a file of which whole groups are asked for is opened once."""
+        with ExitStack() as stack:
+            readers: dict[str, FileReader] = {}
+            for ids in pieces:
+                yield self._whole_group(ids, readers, stack) or self.values(ids)
+
     def groups(self, ids: Ids, together: int) -> Iterator[Ids]:
         """``ids`` in pieces of up to ``together``, cut where the files' groups are cut; 0: one group each."""
         for shard in np.unique(ids // SHARD):
@@ -109,19 +121,22 @@ class View:
     def _files_of(self, ids: Ids) -> list[FileEntry]:
         return [entry for entry in self.files if _shards(ids, entry)]
 
-    def _whole_group(self, ids: Ids) -> Values | None:
+    def _whole_group(self, ids: Ids, readers: dict[str, FileReader], stack: ExitStack) -> Values | None:
         """Straight from the file, where one row group is all there is to say of these series."""
         if self.limit is not None or not len(ids) or int(ids[0]) // SHARD != int(ids[-1]) // SHARD:
             return None
         files = self._files_of(ids)
         if len(files) != 1 or any(tile.touches(ids) for of_days in self.tiles for tile in of_days.values()):
             return None
-        extent, footer = files[0].file.extent, files[0].file.footer()
+        file = files[0].file
+        extent, footer = file.extent, file.footer()
         group, place = divmod(int(footer.series.searchsorted(ids[0])), footer.group)
         same = place == 0 and np.array_equal(footer.series[group * footer.group :][: footer.group], ids)
         if not same or extent.first > self.first or extent.last < self.last:
             return None
-        wh, quality, _ = files[0].file.table(group)
+        if file.path not in readers:
+            readers[file.path] = stack.enter_context(file.reader())
+        wh, quality, _ = readers[file.path].table(group)
         if (extent.first, extent.last) != (self.first, self.last):
             a, b = (self.first - extent.first) // self.seconds, (self.last - extent.first) // self.seconds
             wh, quality = wh[:, a:b], quality[:, a:b]
@@ -336,6 +351,34 @@ def scan(
     interval in the period do not come. ``None`` for the points: all that have the channel. With an ``executor`` (of
     threads) blocks are read ahead side by side. ``together=0`` gives the files' own row groups, without a copy.
     """
+    return scan_each(
+        tx,
+        _itself,
+        period=period,
+        channel=channel,
+        service_point_ids=service_point_ids,
+        as_of=as_of,
+        together=together,
+        executor=executor,
+    )
+
+
+def scan_each(  # noqa: PLR0913 - as scan, and what is to be done
+    tx: Transaction,
+    each: Callable[[IntervalBlock], Outcome],
+    *,
+    period: Period,
+    channel: str = IMPORT,
+    service_point_ids: Collection[str] | None = None,
+    as_of: datetime | None = None,
+    together: int = _TOGETHER,
+    executor: Executor | None = None,
+) -> Iterator[Outcome]:
+    """What ``each`` makes of the blocks of :func:`scan`, in their order.
+
+    With an ``executor`` a block is worked on by the thread that read it, while it is in that core's cache. ``each``
+    must then be safe in many threads and ask the unit of work for nothing.
+    """
     names, limit = Names(tx), _limit(tx, as_of)
     numbers: dict[int, Ids]
     if service_point_ids is None:
@@ -350,33 +393,58 @@ def scan(
         numbers = {seconds: np.array(sorted(of), dtype=np.int32) for seconds, of in sorted(asked.items())}
     for seconds, ids in numbers.items():
         with view(tx, channel=channel, seconds=seconds, period=period, limit=limit) as seen:
-            for piece, (wh, quality) in _read_ahead(seen, seen.groups(ids, together), executor):
-                yield from _blocks(names, seen, piece, wh, quality)
+            work = partial(_worked, names, seen, each)
+            pieces = seen.groups(ids, together)
+            if executor is None:
+                for piece in pieces:
+                    yield from work([piece])
+            else:
+                yield from _ahead(executor, work, _bundles(pieces))
 
 
-def _read_ahead(seen: View, pieces: Iterator[Ids], executor: Executor | None) -> Iterator[tuple[Ids, Values]]:
-    if executor is None:
-        for piece in pieces:
-            yield piece, seen.values(piece)
-        return
-    waiting: list[tuple[Ids, Future[Values]]] = []
+def _itself(block: IntervalBlock) -> IntervalBlock:
+    return block
+
+
+def _worked(names: Names, seen: View, each: Callable[[IntervalBlock], Outcome], pieces: Sequence[Ids]) -> list[Outcome]:
+    return [
+        each(block)
+        for piece, (wh, quality) in zip(pieces, seen.values_of(pieces), strict=True)
+        if (block := _block(names, seen, piece, wh, quality)) is not None
+    ]
+
+
+def _ahead(
+    executor: Executor, work: Callable[[Sequence[Ids]], list[Outcome]], bundles: Iterator[list[Ids]]
+) -> Iterator[Outcome]:
+    waiting: deque[Future[list[Outcome]]] = deque()
     try:
-        for piece in pieces:
-            waiting.append((piece, executor.submit(seen.values, piece)))
+        for pieces in bundles:
+            waiting.append(executor.submit(work, pieces))
             if len(waiting) > _AHEAD:
-                first, values = waiting.pop(0)
-                yield first, values.result()
+                yield from waiting.popleft().result()
         while waiting:
-            first, values = waiting.pop(0)
-            yield first, values.result()
+            yield from waiting.popleft().result()
     finally:
-        for _, values in waiting:
-            values.cancel()
+        for one in waiting:
+            one.cancel()
 
 
-def _blocks(
+def _bundles(pieces: Iterator[Ids]) -> Iterator[list[Ids]]:
+    """Pieces in lists that are worth a thread's while: to hand them over one by one takes as long as to read them."""
+    held: list[Ids] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= _SERIES_AT_ONCE:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def _block(
     names: Names, seen: View, ids: Ids, wh: NDArray[np.int32], quality: NDArray[np.uint8]
-) -> Iterator[IntervalBlock]:
+) -> IntervalBlock | None:
     if quality.size and not any(quality.strides):  # one value for all, straight from a file's statistics
         whole = int(quality[0, 0]) != Quality.MISSING
     else:
@@ -391,9 +459,9 @@ def _blocks(
         else:
             wh = np.where(known, wh, 0)
         whole = bool(known.all())
-    if len(ids):
-        points = tuple(names.name(number)[0] for number in ids.tolist())
-        yield IntervalBlock(points, from_epoch(seen.first), seen.seconds, wh, quality, whole)
+    if not len(ids):
+        return None
+    return IntervalBlock(names.points(ids), from_epoch(seen.first), seen.seconds, wh, quality, whole)
 
 
 def points_with_readings(tx: Transaction, *, channels: Collection[str]) -> list[str]:

@@ -338,6 +338,13 @@ class Names:
             return self._memory.names[number]
         return self._pending.names[number - self._count]
 
+    def points(self, ids: NDArray[np.int32]) -> tuple[str, ...]:
+        """The service points of series, ascending by number."""
+        first, last = int(ids[0]), int(ids[-1]) + 1
+        if last - first == len(ids) and last <= self._count:
+            return tuple([key[0] for key in self._memory.names[first:last]])
+        return tuple([self.name(number)[0] for number in ids.tolist()])
+
     def __len__(self) -> int:
         return self._count + (0 if self._pending is None else len(self._pending.names))
 
