@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -197,20 +198,16 @@ class Receipt:
 
 def checked(batch: IntervalBatch) -> None:
     """Raise :class:`BatchRefused` for what no store could take."""
-    seen: set[tuple[str, str]] = set()
+    seen: dict[str, set[str]] = defaultdict(set)
     for point in batch.points:
         name = f"{point.service_point_id} {point.channel}"
-        _check_once(batch, seen, point.service_point_id, point.channel)
+        _check_once(batch, seen[point.channel], [point.service_point_id], point.channel)
         if point.series.decimals != 3:  # noqa: PLR2004 - watt-hours: three places of a kWh
             raise BatchRefused(f"{name}: values are not in watt-hours")
         _check_values(name, point.series.seconds, point.series.starts, point.series.values)
     for table in batch.tables:
         name = f"the table of {len(table.service_point_ids)} points, {table.channel}"
-        named = {(service_point_id, table.channel) for service_point_id in table.service_point_ids}
-        if len(named) < len(table.service_point_ids) or not seen.isdisjoint(named):
-            for service_point_id in table.service_point_ids:
-                _check_once(batch, seen, service_point_id, table.channel)
-        seen |= named
+        _check_once(batch, seen[table.channel], table.service_point_ids, table.channel)
         shape = table.wh.shape
         if len(shape) != 2 or shape[0] != len(table.service_point_ids):  # noqa: PLR2004 - rows and columns
             raise BatchRefused(f"{name}: {shape} values", remedy="give a row for each point")
@@ -220,10 +217,15 @@ def checked(batch: IntervalBatch) -> None:
             _check_values(name, table.seconds, np.array([epoch(table.first)]), table.wh)
 
 
-def _check_once(batch: IntervalBatch, seen: set[tuple[str, str]], point: str, channel: str) -> None:
-    if (point, channel) in seen:
-        raise BatchRefused(f"{point} {channel} stands twice in batch {batch.id}", remedy="send one series per channel")
-    seen.add((point, channel))
+def _check_once(batch: IntervalBatch, seen: set[str], points: Sequence[str], channel: str) -> None:
+    """That none of ``points`` stands in a batch twice with a channel; they are seen from now on."""
+    own = set(points)
+    twice = next((point for point in points if point in seen), None) if seen else None
+    if twice is None and len(own) < len(points):
+        twice = Counter(points).most_common(1)[0][0]
+    if twice is not None:
+        raise BatchRefused(f"{twice} {channel} stands twice in batch {batch.id}", remedy="send one series per channel")
+    seen |= own
 
 
 def _check_values(name: str, seconds: int, starts: NDArray[np.int64], values: NDArray[np.integer]) -> None:
