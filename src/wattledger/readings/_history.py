@@ -101,6 +101,52 @@ class View:
             for ids in pieces:
                 yield self._whole_group(ids, readers, stack) or self.values(ids)
 
+    def cells(self, series: Ids, starts: NDArray[np.int64]) -> Values:
+        """Watt-hours and qualities of single intervals, by day: each row group is read once, however many days."""
+        wh = np.zeros(len(series), dtype=np.int32)
+        quality = np.full(len(series), Quality.MISSING, dtype=np.uint8)
+        for entry in self.files:
+            self._cells_from_file(entry, series, starts, wh, quality)
+        days = starts // DAY
+        cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+        for a, b in pairwise(cuts if len(days) else []):
+            day = int(days[a])
+            slots = ((starts[a:b] - day * DAY) // self.seconds).astype(np.uint16)
+            for of_days in self.tiles:
+                if day in of_days:
+                    said_wh, said = of_days[day].at(series[a:b], slots)
+                    is_said = said != UNSET
+                    wh[a:b] = np.where(is_said, said_wh, wh[a:b])
+                    quality[a:b] = np.where(is_said, said, quality[a:b])
+        return wh, quality
+
+    def _cells_from_file(
+        self,
+        entry: FileEntry,
+        series: Ids,
+        starts: NDArray[np.int64],
+        wh: NDArray[np.int32],
+        quality: NDArray[np.uint8],
+    ) -> None:
+        extent = entry.file.extent
+        first = extent.shard * SHARD
+        here = (starts >= extent.first) & (starts < extent.last) & (series >= first) & (series < first + SHARD)
+        if not here.any():
+            return
+        footer = entry.file.footer()
+        places, rows = footer.rows(series[here])
+        cells = np.flatnonzero(here)[places]
+        columns = (starts[cells] - extent.first) // self.seconds
+        of_group = rows // footer.group
+        order = np.argsort(of_group, kind="stable")
+        with entry.file.reader() as opened:
+            for some in np.split(order, np.flatnonzero(np.diff(of_group[order])) + 1):
+                if len(some):
+                    group = int(of_group[some[0]])
+                    held_wh, held, _ = opened.table(group)
+                    at = rows[some] - group * footer.group, columns[some]
+                    wh[cells[some]], quality[cells[some]] = held_wh[at], held[at]
+
     def groups(self, ids: Ids, together: int) -> Iterator[Ids]:
         """``ids`` in pieces of up to ``together``, cut where the files' groups are cut; 0: one group each."""
         for shard in np.unique(ids // SHARD):

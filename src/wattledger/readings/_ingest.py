@@ -26,8 +26,7 @@ from wattledger.readings._batches import (
     content_hash,
     total,
 )
-from wattledger.readings._files import UNSET
-from wattledger.readings._history import View, view
+from wattledger.readings._history import view
 from wattledger.readings._memory import DAY, Names, Pending, TileKey, begin_pending, head_of
 from wattledger.readings._registers import check_register_reads, keep_registers
 from wattledger.readings._segments import Cells, packed
@@ -215,21 +214,18 @@ class _Work:
             series, days, starts = series[order], days[order], starts[order]
             wh, quality, places = wh[order], quality[order], places[order]
         self._refuse_other_lengths(part, days)
-        keep, replaces = np.zeros(len(series), dtype=np.bool_), np.zeros(len(series), dtype=np.bool_)
-        cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
         period = Period.of_epochs(int(days[0]) * DAY, (int(days[-1]) + 1) * DAY)
         with view(self._tx, channel=channel, seconds=seconds, period=period) as seen:
-            for a, b in pairwise(cuts):
-                day, at = int(days[a]), slice(a, b)
+            before_wh, before = seen.cells(series, starts)
+        known = before != Quality.MISSING
+        keep = (quality != before) | (known & (wh != before_wh))
+        replaces = known & keep
+        for a, b in pairwise([0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]):
+            at = a + np.flatnonzero(keep[a:b])
+            if len(at):
+                day = int(days[a])
                 slots = ((starts[at] - day * DAY) // seconds).astype(np.uint16)
-                before_wh, before = _before(seen, day, series[at], slots)
-                known = before != Quality.MISSING
-                differs = (quality[at] != before) | (known & (wh[at] != before_wh))
-                keep[at], replaces[at] = differs, known & differs
-                if differs.any():
-                    self._cells[channel, seconds, day] = Cells.of(
-                        series[at][differs], slots[differs], wh[at][differs], quality[at][differs]
-                    )
+                self._cells[channel, seconds, day] = Cells.of(series[at], slots, wh[at], quality[at])
         revised = int(replaces.sum())
         self.revised += revised
         self.stored += int(keep.sum()) - revised
@@ -289,23 +285,3 @@ def _ascending(first: NDArray[np.integer], then: NDArray[np.integer]) -> bool:
     """Whether rows ascend by two columns already."""
     step = np.diff(first)
     return bool(((step > 0) | ((step == 0) & (np.diff(then) >= 0))).all())
-
-
-def _before(
-    seen: View, day: int, series: NDArray[np.int32], slots: NDArray[np.uint16]
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """What is stored for some cells of a day; MISSING of those of which nothing is."""
-    wh = np.zeros(len(series), dtype=np.int32)
-    quality = np.full(len(series), Quality.MISSING, dtype=np.uint8)
-    start = day * DAY
-    if any(one.file.extent.first < start + DAY and one.file.extent.last > start for one in seen.files):
-        ids, rows = np.unique(series, return_inverse=True)
-        whole_wh, whole = seen.values(ids)
-        columns = (start - seen.first) // seen.seconds + slots.astype(np.int64)
-        return whole_wh[rows, columns], whole[rows, columns]
-    for of_days in seen.tiles:
-        if day in of_days:
-            said_wh, said = of_days[day].at(series, slots)
-            is_said = said != UNSET
-            wh, quality = np.where(is_said, said_wh, wh), np.where(is_said, said, quality)
-    return wh, quality
