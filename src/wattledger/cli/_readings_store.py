@@ -228,7 +228,7 @@ def _add_store(group: typer.Typer, commands: StoredReadings) -> None:
 
     @group.command()
     def publish(*, data: Data = DATA_DEFAULT, database: Database = None) -> None:
-        """Publish the files as Delta tables, which Polars, DuckDB and Spark read; again after each compaction."""
+        """Publish the files as Delta tables, which Polars, DuckDB and Spark read; compaction keeps them up to date."""
         for one in commands.publish_readings(_system(data, database)):
             typer.echo(f"{one.uri}: {one.files} files, {one.added} new, {one.removed} gone")
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         decide,
         watt_hours,
     )
-    from wattledger.readings._delta import DeltaNotInstalled, PublishedTable, publish_delta
+    from wattledger.readings._delta import DeltaNotInstalled, PublishedTable, is_published, publish_delta
     from wattledger.readings._exceptions import (
         ASKING,
         EDIT_REPLACED,
@@ -197,6 +197,7 @@ __all__ = [
     "folder_at",
     "forget_files",
     "ingest",
+    "is_published",
     "listed_files",
     "note_arrivals",
     "note_validated",
@@ -298,7 +299,7 @@ _MODULES = {
         "retired_files",
         "unlisted_files",
     ),
-    "_delta": ("DeltaNotInstalled", "PublishedTable", "publish_delta"),
+    "_delta": ("DeltaNotInstalled", "PublishedTable", "is_published", "publish_delta"),
     "_files": ("FilesUnreadable", "FilesUnwritable", "Folder", "folder_at"),
     "_memory": ("FilesNowhere", "SegmentUnreadable"),
     "_importing": (

@@ -43,11 +43,17 @@ class PublishedTable:
     files: int
 
 
-def publish_delta(tx: Transaction) -> list[PublishedTable]:
-    """Bring the Delta tables to what the catalogue lists; to be repeated after a compaction.
+def is_published(folder: Folder) -> bool:
+    """Whether anybody has published what lies here."""
+    fs = import_module("pyarrow.fs")
+    return bool(folder.system.get_file_info(folder.at(f"{_SERIES}/_delta_log")).type != fs.FileType.NotFound)
 
-    Files that no longer stand are taken out of the tables before they are deleted from the disk: publish at least as
-    often as you compact. Raises :class:`DeltaNotInstalled` and ``FilesNowhere``.
+
+def publish_delta(tx: Transaction) -> list[PublishedTable]:
+    """Bring the Delta tables to what the catalogue lists.
+
+    Files that no longer stand are taken out of the tables; ``worker.compact`` calls it before it deletes them.
+    Raises :class:`DeltaNotInstalled` and ``FilesNowhere``.
     """
     try:
         deltalake = import_module("deltalake")

@@ -34,10 +34,10 @@ def compact(
     progress: Callable[[int, int], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> readings.Compacted:
-    """Fold what is due and delete what nobody reads any more; a second one at the same time waits for the first.
+    """Fold what is due, publish it if there are tables of it, and delete what nobody reads any more.
 
-    Every piece is a unit of work of its own: what is done stays done, whatever breaks;
-    once ``stopped`` says so, the next ones are left for another time.
+    A second compaction at the same time waits for the first. Every piece is a unit of work of its own: what is done
+    stays done, whatever breaks; once ``stopped`` says so, the next ones are left for another time.
     """
     settings = settings or CompactionSettings()
     with store.alone(_ALONE):
@@ -66,6 +66,9 @@ def compact(
             size += sum(len(one.data) for one in folded.written)
             if progress is not None:
                 progress(number + 1, len(pieces))
+        if pieces and readings.is_published(folder):  # its tables must not name what is deleted next
+            with store.read() as tx:
+                readings.publish_delta(tx)
         with store.read() as tx:
             retired = readings.retired_files(tx, before=clock.now() - settings.grace)
         for path in retired:
