@@ -1,7 +1,5 @@
 import json
-import socket
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,40 +9,10 @@ import pytest
 from grid import APRIL, MARCH, Grid, intervals
 
 from wattledger import billing
-from wattledger.api import create_api, serve
 from wattledger.app._system import System, openapi_document
-from wattledger.kernel import new_id
 from wattledger.worker import launch_jobs, stop_jobs
 
 V1 = "/api/v1"
-
-
-@pytest.fixture
-def system(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> System:
-    grid.publish()
-    grid.homes(2, mode="prepay")
-    grid.homes(1, mode="postpay", first=2)
-    name = new_id("jobs")
-    monkeypatch.setattr("wattledger.app._system.JOBS_NAME", name)
-    return System(store=grid.store, clock=grid.clock, switch=grid.meters, zone="Asia/Shanghai")
-
-
-@pytest.fixture
-def http(system: System) -> Iterator[httpx.Client]:
-    """A client of the real server, on a port of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stop = threading.Event()
-    server = threading.Thread(
-        target=serve, args=(create_api(system.services()),), kwargs={"host": "127.0.0.1", "port": port, "stop": stop}
-    )
-    server.start()
-    transport = httpx.HTTPTransport(retries=10)  # until it listens
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=30) as client:
-        yield client
-    stop.set()
-    server.join()
 
 
 def recharge(http: httpx.Client, amount: str, key: str, contract: str = "h0") -> tuple[int, dict[str, Any]]:

@@ -147,7 +147,7 @@ def _view(one: readings.ReadingException) -> m.ReadingExceptionView:
         unit=one.unit,
         interval_seconds=one.seconds,
         rule=one.rule,
-        severity=cast("Literal['info', 'suspect', 'reject']", one.severity.name.lower()),
+        severity=cast("Literal['info', 'suspect', 'fail']", one.severity.name.lower()),
         state=one.state,
         start=one.period.start,
         end=one.period.end,

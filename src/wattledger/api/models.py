@@ -490,7 +490,7 @@ class ReadingExceptionView(Model):
     unit: str = Field(description="kWh or kvarh")
     interval_seconds: int
     rule: str = Field(description="The check that found it: missing, spike, zero_run ...; docs/vee.md tells of each")
-    severity: Literal["info", "suspect", "reject"]
+    severity: Literal["info", "suspect", "fail"]
     state: ExceptionState
     start: datetime
     end: datetime
