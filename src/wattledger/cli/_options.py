@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from wattledger.kernel import Problem
+
 Data = Annotated[Path, typer.Option(help="Folder of the embedded database", envvar="WATTLEDGER_DATA")]
 Database = Annotated[
     str | None,
@@ -46,3 +48,11 @@ class SystemOptions:
     second_person_above: Decimal | None = Decimal(50)
     validate: bool = True
     files: str | None = None
+
+
+class OptionRefused(Problem):
+    """An option on the command line cannot be understood."""
+
+    slug = "option-refused"
+    title = "An option cannot be understood"
+    status = 422

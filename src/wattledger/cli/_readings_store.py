@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, SystemOptions
-from wattledger.cli._told import OptionRefused
+from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, OptionRefused, SystemOptions
 
 if TYPE_CHECKING:
     from wattledger.readings import Compacted, FileFormat, PublishedTable, StoreStats

@@ -10,16 +10,9 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 
-from wattledger.kernel import Period, Problem, zone_named
+from wattledger.cli._options import OptionRefused
+from wattledger.kernel import Period, zone_named
 from wattledger.tariffs import IndexPrices, Signals
-
-
-class OptionRefused(Problem):
-    """An option on the command line cannot be understood."""
-
-    slug = "option-refused"
-    title = "An option cannot be understood"
-    status = 422
 
 
 def read_pairs(told: Sequence[str], option: str, example: str) -> dict[str, str]:
