@@ -13,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from wattledger import api, billing, control, ledger, notices, prepay, pricing, readings, registry, web, worker
+from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, worker
 from wattledger.app._validation import Desk
 from wattledger.cli import ServeOptions, SystemOptions, WhatIf
 from wattledger.kernel import Clock, Money, Period, Problem, SystemClock, zone_named
 from wattledger.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from wattledger import api
 
 JOBS_NAME = "jobs"
 """By this name an interrupted workflow finds its system again."""
@@ -111,6 +115,8 @@ class System:
 
     def services(self) -> api.ApiServices:
         """What the HTTP edge works on."""
+        from wattledger import api, web  # noqa: PLC0415 - a second of imports that most commands do without
+
         return api.ApiServices(
             store=self.store,
             clock=self.clock,
@@ -140,6 +146,8 @@ class System:
 
     def start_api(self, serve: ServeOptions) -> None:
         """Serve the API and the pages from a thread; raises :class:`PortTaken`."""
+        from wattledger import api  # noqa: PLC0415 - as in services
+
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -290,6 +298,8 @@ def _compared(tx: Transaction, asked: WhatIf) -> Period:
 
 def openapi_document() -> str:
     """The OpenAPI document; it is the same over every system, so it is made over one that does nothing."""
+    from wattledger import api  # noqa: PLC0415 - as in services
+
     with tempfile.TemporaryDirectory() as folder:
         store, clock = Store(f"sqlite:///{folder}/empty.db"), SystemClock()
         services = api.ApiServices(
