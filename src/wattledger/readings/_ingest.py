@@ -26,10 +26,10 @@ from wattledger.readings._batches import (
     content_hash,
     total,
 )
-from wattledger.readings._history import view
 from wattledger.readings._memory import DAY, Names, Pending, TileKey, begin_pending, head_of
 from wattledger.readings._registers import check_register_reads, keep_registers
 from wattledger.readings._segments import Cells, packed
+from wattledger.readings._view import view
 from wattledger.registry import ServicePointUnknown, unknown_points
 from wattledger.store import Row, Transaction
 

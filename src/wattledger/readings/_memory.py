@@ -68,14 +68,21 @@ class Head:
     files: str | None
 
 
+SingleCells = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]
+
+_SINGLE_SHARE = 8
+"""A tile of which no more than one cell in so many is set is taken cell by cell."""
+
+
 class Tile:
     """What segments say of one channel and day: the last value of every cell."""
 
-    __slots__ = ("applied", "pins", "quality", "rows", "series", "wh")
+    __slots__ = ("_singles", "applied", "pins", "quality", "rows", "series", "wh")
 
     def __init__(self, slots: int) -> None:
         self.applied = 0
         self.pins = 0
+        self._singles: SingleCells | None = None
         self.rows = np.full(0, -1, dtype=np.int32)
         self.series = np.empty(0, dtype=np.int32)
         self.wh: NDArray[np.int32] = np.empty((0, slots), dtype=np.int32)
@@ -98,6 +105,7 @@ class Tile:
 
     def apply(self, cells: Cells) -> None:
         """Let the cells' values stand for what was there."""
+        self._singles = None
         rows = self._rows(cells.series)
         if cells.table:
             slots = cells.slots
@@ -139,6 +147,17 @@ class Tile:
         rows = np.where(ids < len(self.rows), rows, -1)
         here = np.flatnonzero(rows >= 0)
         return here, rows[here]
+
+    def single_cells(self) -> SingleCells | None:
+        """Series, slot, watt-hours and quality of every cell that is set; ``None`` where most are."""
+        if self._singles is None:
+            count = len(self.series)
+            said = self.quality[:count] != UNSET
+            if int(np.count_nonzero(said)) * _SINGLE_SHARE > said.size:
+                return None
+            row, slot = np.nonzero(said)
+            self._singles = (self.series[row], slot.astype(np.int32), self.wh[row, slot], self.quality[row, slot])
+        return self._singles
 
     def touches(self, ids: NDArray[np.int32]) -> bool:
         """Whether it says anything of these series."""
