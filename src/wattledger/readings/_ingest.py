@@ -182,7 +182,7 @@ def _numbered(
     columns = ("id", "service_point_id", "channel", "seconds")
     first = len(names)
     rows = [dict(zip(columns, (number, *key), strict=True)) for number, key in enumerate(new, first)]
-    tx.execute(t.reading_series.insert(), rows)
+    tx.insert(t.reading_series, rows)
     for number, key in enumerate(new, first):
         own.names.append(key)
         own.numbers[key] = number

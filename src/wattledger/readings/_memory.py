@@ -297,14 +297,15 @@ class Names:
                 series = t.reading_series.c
                 select = sa.select(series.id, series.service_point_id, series.channel, series.seconds)
                 wanted = select.where(series.id >= len(memory.names), series.id < head.series).order_by(series.id)
-                for row in tx.rows(wanted):
-                    key = (row.service_point_id, row.channel, row.seconds)
+                for number, point, channel, seconds in tx.rows(wanted):
+                    key = (point, channel, seconds)
                     memory.names.append(key)
-                    memory.numbers[key] = row.id
-                    memory.lengths[key[:2]].append(row.seconds)
-                    if len(memory.lengths[key[:2]]) > 1:
-                        memory.several.add(key[:2])
-                    memory.of_channel[row.channel][row.seconds].append(row.id)
+                    memory.numbers[key] = number
+                    lengths = memory.lengths[point, channel]
+                    lengths.append(seconds)
+                    if len(lengths) > 1:
+                        memory.several.add((point, channel))
+                    memory.of_channel[channel][seconds].append(number)
         self._count = head.series
 
     def number(self, key: SeriesKey) -> int | None:
