@@ -218,7 +218,11 @@ def test_yaml_surprises_are_none() -> None:
         ("", "the document is empty"),
         ("- 1\n", "a mapping is expected, not a list"),
         ("? [1, 2]\n: x\n", "a key must be plain text"),
-        (f"{'[' * 2000}", "not valid YAML"),
+        ("[" * 60, "not valid YAML"),
+        ("name: " + "[" * 500 + "]" * 500, "line 1: nested too deeply"),
+        ("a:\n  " + "{a: " * 200_000, "line 2: nested too deeply"),
+        ("- " * 300 + "1", "nested too deeply"),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 500)), "nested too deeply"),
     ],
 )
 def test_broken_yaml_is_refused_with_its_line(text: str, fault: str) -> None:

@@ -22,6 +22,7 @@ from wattledger.kernel import Problem
 _YAML_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
 _MAX_NODES = 100_000  # aliases of aliases could otherwise fill the memory
+_MAX_DEPTH = 100  # of lists and mappings in each other; the language itself needs about ten
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 _MAX_DIGITS_BEFORE, _MAX_PLACES = 40, 40
 _SHOWN_FAULTS = 6
@@ -115,20 +116,36 @@ def read_json(text: str, *, source: str) -> Any:  # noqa: ANN401 - whatever the 
 
 
 def read_yaml(text: str, *, source: str) -> tuple[Any, dict[str, int]]:
-    """YAML as text in lists and mappings, and the line of each path; refuses doubled keys, tags and cycles."""
+    """YAML as text in lists and mappings, and the line of each path.
+
+    Refuses doubled keys, tags, cycles and what is nested too deeply.
+    """
     try:
+        _refuse_depth(text, source)
         root = yaml.compose(text, Loader=_YAML_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _refused(
             source, f"not valid YAML: {error.problem or error.context}", mark.line + 1 if mark else None
         ) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise _refused(source, f"not valid YAML: {' '.join(str(error).split())}") from error
     if root is None:
         raise _refused(source, "the document is empty")
     reader = _YamlReader(source)
     return reader.read(root, "", ()), reader.lines
+
+
+def _refuse_depth(text: str, source: str) -> None:
+    """Before it is composed, for that is done in C and a deep one would break its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_YAML_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise _refused(source, "nested too deeply", event.start_mark.line + 1)
 
 
 class _YamlReader:
@@ -143,6 +160,8 @@ class _YamlReader:
         self._nodes += 1
         if self._nodes > _MAX_NODES or id(node) in around:
             raise _refused(self.source, "an alias repeats itself without end", line)
+        if len(around) > _MAX_DEPTH:  # aliases in aliases
+            raise _refused(self.source, "nested too deeply", line)
         if node.tag not in _PLAIN_TAGS:
             raise _refused(self.source, f"the tag {node.tag} is not part of the language", line)
         around = (*around, id(node))
