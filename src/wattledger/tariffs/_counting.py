@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from wattledger.kernel import IntervalSeries, Period, Problem, Quality, epoch, from_epoch
 from wattledger.tariffs._calendar import zone_key, zone_of
 from wattledger.tariffs._demand import DemandCount, LoadCount, demand_counted, load_counted
-from wattledger.tariffs._history import NO_HISTORY, History
-from wattledger.tariffs._language import Tariff
+from wattledger.tariffs._history import NO_HISTORY, EarlierPart, History
+from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._model import EXPORT, IMPORT
 from wattledger.tariffs._plan import DECIMALS, CounterPlan, EnergyPlan, Plan, base_of, plan_of
 from wattledger.tariffs._segments import clock_zone
@@ -134,7 +134,7 @@ class RatingState:
             end=document["end"],
             bill=(first, last),
             facts=tuple((name, text) for name, text in document.get("facts", ())),
-            history=NO_HISTORY if history is None else History.from_json(history),
+            history=NO_HISTORY if history is None else History.from_json(history, _parts(history)),
             bases=tuple(document.get("bases", ())),
             channels=tuple(Counted(a, b, c, d, tuple(counts)) for a, b, c, d, counts in document["channels"]),
             sums=tuple(document["sums"]),
@@ -143,6 +143,13 @@ class RatingState:
             demand=tuple(DemandCount.from_json(kept) for kept in document.get("demand", ())),
             load=tuple(LoadCount.from_json(kept) for kept in document.get("load", ())),
         )
+
+
+def _parts(history: Mapping[str, Any]) -> tuple[EarlierPart, ...]:
+    kept = history.get("parts", ())
+    return tuple(
+        EarlierPart(parse_tariff(tariff, source="a part"), RatingState.from_json(part)) for tariff, part in kept
+    )
 
 
 def open_state(

@@ -31,7 +31,8 @@ from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._lines import ChargeLine, ExactRating, Rating
 from wattledger.tariffs._model import DemandCharge, EnergyCharge, PercentageCharge
 from wattledger.tariffs._plan import DECIMALS, POWER_UNITS, UNITS, CounterPlan, EnergyPlan, Plan
-from wattledger.tariffs._settling import Item, Settlement, tiers_between
+from wattledger.tariffs._settlement import Item, Settlement, tiers_between
+from wattledger.tariffs._settling import settlement_of
 from wattledger.tariffs._signals import NO_SIGNALS, Fact, Signals
 
 
@@ -120,7 +121,7 @@ def explain(  # noqa: PLR0913 - as rate
     """The bill that ``rate`` gives, each line with the intervals, prices and clause that made it."""
     state = open_state(tariff=tariff, period=period, zone=zone, bill=bill, facts=facts, history=history)
     state = advance(tariff=tariff, state=state, series=series, signals=signals)
-    settlement = Settlement(tariff, state, until, exact=exact)
+    settlement = settlement_of(tariff, state, until, exact=exact)
     explainer = _Explainer(tariff, settlement, plan_for(tariff, state, signals), by_channel(tariff, series), signals)
     return Explanation(
         tariff_id=tariff.id,
@@ -189,6 +190,10 @@ class _Explainer:
         return node
 
     def _parts(self, item: Item, number: int) -> Iterator[Part]:
+        if item.again:
+            for what, amount in item.again:
+                yield Part(what=what, quantity=amount, price=Fraction(1))
+            return
         charge = self.charges.get(item.charge)
         price = Fraction(item.price.numerator, item.price.denominator)
         if isinstance(charge, EnergyCharge):

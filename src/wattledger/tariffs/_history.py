@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any
+from typing import Any, Protocol
 
 from wattledger.tariffs._calendar import midnight
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import DemandCharge, EnergyCharge, MinimumCharge
 from wattledger.tariffs._proration import months_before, quarter_of, year_of
+
+
+class _State(Protocol):
+    """What was counted of a part: a ``RatingState``, which has a history itself."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierPart:
+    """A part of a bill that another version followed in mid-bill; the history of its ``state`` is without ``parts``."""
+
+    tariff: Tariff
+    state: _State
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +41,18 @@ class History:
                 day) and ``covered`` (micro-units)
     ``bill``    epoch at which the bill under way began, and what its earlier parts counted of energy and ``usage``
     ``bank``    kWh (1e-9) by period and money (micro-units, under ``money``) left over
+    ``parts``   the earlier parts of the bill under way: what the whole bill decides is decided about them again
     """
 
     since: int | None = None
     months: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     bill: tuple[int, Mapping[str, int]] | None = None
     bank: Mapping[str, int] = field(default_factory=dict)
+    parts: tuple[EarlierPart, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The history as JSON."""
-        return {
+        document: dict[str, Any] = {
             "since": self.since,
             "months": {
                 month: {what: dict(kept) for what, kept in parts.items()} for month, parts in self.months.items()
@@ -42,16 +60,20 @@ class History:
             "bill": None if self.bill is None else [self.bill[0], dict(self.bill[1])],
             "bank": dict(self.bank),
         }
+        if self.parts:
+            document["parts"] = [[one.tariff.document, one.state.to_json()] for one in self.parts]
+        return document
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> History:
-        """The history that :meth:`to_json` wrote."""
+    def from_json(cls, document: Mapping[str, Any], parts: tuple[EarlierPart, ...] = ()) -> History:
+        """The history that :meth:`to_json` wrote; its ``parts`` are read by who knows states."""
         bill = document["bill"]
         return cls(
             since=document["since"],
             months=document["months"],
             bill=None if bill is None else (bill[0], bill[1]),
             bank=document["bank"],
+            parts=parts,
         )
 
 
