@@ -103,7 +103,7 @@ def numbers(value: Any) -> list[str]:  # noqa: ANN401 - JSON
 
 def test_json_has_the_promised_shape(run: Run, hours: Callable[..., Path]) -> None:
     document = run(hours(), "--tariff", FLAT, "--json").json
-    assert set(document) == {"tariff", "currency", "bills", "total", "not_rated", "assumptions"}
+    assert set(document) == {"tariff", "versions", "currency", "bills", "total", "not_rated", "assumptions"}
     assert set(document["tariff"]) == {"id", "version", "hash"}
     assert re.fullmatch(r"[0-9a-f]{64}", document["tariff"]["hash"])
     (bill,) = document["bills"]

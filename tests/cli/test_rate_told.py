@@ -183,3 +183,61 @@ def test_every_line_is_taken_apart(rate: Rate, run: Any, written: Any, use: Path
     assert "5 kW from 2026-07-15 18:00" in text
     assert text.count("adds up to") == 3
     assert "DOES NOT" not in text
+
+
+def test_what_no_tariff_knows_is_refused(run: Any, written: Any, use: Path, tmp_path: Path) -> None:  # noqa: ANN401 - fixtures
+    tariff = written(
+        "events: [critical]\nperiods:\n  hot: {events: critical}\n  plain: otherwise\n"
+        "eligibility: {class: home}\n"
+        "charges:\n  - {name: energy, kind: energy, price: {hot: 2, plain: 0.10}}\n"
+        "  - {name: three, kind: fixed, price: 4, per: month, when: {facts: {phases: 3}}}\n"
+    )
+    prices = tmp_path / "spot.csv"
+    prices.write_text("start,price\n2026-07-01T00:00+02:00,0.10\n")
+    told = ("--tariff", tariff, "--fact", "phases=3")
+    for option, name, known in (
+        ("--event", "critcal=2026-07-01", "--event critcal: t knows no such event; it knows critical"),
+        ("--fact", "phase=3", "--fact phase: t knows no such fact; it knows class, phases"),
+        ("--prices", f"spot={prices}", "--prices spot: t knows no such series of prices; it knows none"),
+    ):
+        code, out, err = run(use, *told, option, name)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert known in err
+    assert run(use, *told, "--fact", "class=home", "--event", "critical=2026-07-01")[0] == 0
+
+
+FLAT = "charges:\n  - {{name: energy, kind: energy, price: {price}}}\n"
+
+
+def test_a_version_never_changes(run: Any, written: Any, use: Path, tmp_path: Path) -> None:  # noqa: ANN401 - fixtures
+    old = written("valid: {to: 2026-07-11}\n" + FLAT.format(price="0.10"))
+    other = tmp_path / "other.yaml"
+    other.write_text(old.read_text().replace("{to: 2026-07-11}", "{from: 2026-07-11}"))
+    code, out, err = run(use, "--tariff", old, "--tariff", other)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    for path in (old, other):
+        assert f"{path} (" in err
+    assert "version 1" in err
+
+
+def test_versions_in_two_currencies_are_no_bill(run: Any, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
+    old = written("valid: {to: 2026-07-11}\n" + FLAT.format(price="0.10"), "1")
+    new = written("valid: {from: 2026-07-11}\n" + FLAT.format(price="0.10"), "2")
+    new.write_text(new.read_text().replace("EUR", "USD"))
+    code, out, err = run(use, "--tariff", old, "--tariff", new)
+    assert (code, out, "EUR and USD" in err) == (2, "", True)
+
+
+def test_a_bill_of_two_versions_is_one_bill(rate: Rate, run: Any, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
+    old = written("valid: {to: 2026-07-11}\n" + FLAT.format(price="0.10"), "1")
+    new = written("valid: {from: 2026-07-11}\n" + FLAT.format(price="0.20"), "2")
+    told = ("--tariff", old, "--tariff", new)
+    document = rate(use, *told, "--bill", "2026-07-01/2026-07-20")
+    first, second = document["versions"]
+    whole = {"from": "2026-07-01T00:00:00+02:00", "to": "2026-07-21T00:00:00+02:00"}
+    assert [bill["part_of"] for bill in document["bills"]] == [whole, whole]
+    _, out, _ = run(use, *told, "--bill", "2026-07-01/2026-07-20")
+    head = " ".join(out[: out.index("July")].split())
+    assert f"version 1, {first['hash'][:12]}; version 2, {second['hash'][:12]}" in head
+    assert "The bill of 2026-07-01 to 2026-07-20, 2 parts: 72.80 EUR" in out
+    assert "Total of 1 bill: 72.80 EUR" in out

@@ -106,3 +106,16 @@ def test_what_cannot_be_honoured_is_refused_by_name(run: Run, tmp_path: Path) ->
     assert (result.code, result.out) == (2, "")
     assert "coincidentratestructure" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_two_files_cannot_be_one_version(run: Run, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(HOME_TOU.read_text().replace("0.4520", "0.5085"))
+    same = tmp_path / "same.yaml"
+    same.write_text(HOME_TOU.read_text())
+    assert run("check", HOME_TOU, same).code == 0
+    result = run("check", HOME_TOU, changed)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert result.err.startswith(f"{changed}: version: a version never changes: ")
+    for path in (HOME_TOU, changed):
+        assert f"{path} ({load_tariff(path).hash[:12]})" in result.err

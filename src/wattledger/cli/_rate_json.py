@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from wattledger.cli._rating import Bill, Rated, plain
+from wattledger.kernel import Period
 from wattledger.tariffs import ChargeLine, LineExplanation, Part
 
 _DIGITS = 200  # more than any exact quantity or price has
@@ -18,6 +19,7 @@ def as_json(result: Rated) -> str:
     """``{"tariff", "currency", "bills": [{"from", "to", "lines", "total", ...}], "total", ...}``, indented."""
     document = {
         "tariff": {"id": result.tariff.id, "version": result.tariff.version, "hash": result.tariff.hash},
+        "versions": [{"version": one.version, "hash": one.hash} for one in result.versions],
         "currency": result.tariff.currency,
         "bills": [_bill(bill, result) for bill in result.bills],
         "total": plain(result.total),
@@ -31,8 +33,8 @@ def _bill(bill: Bill, result: Rated) -> dict[str, Any]:
     rating = bill.rating
     return {
         "point": bill.point,
-        "from": rating.period.start.astimezone(result.zone).isoformat(),
-        "to": rating.period.end.astimezone(result.zone).isoformat(),
+        **_span(rating.period, result),
+        **({"part_of": _span(bill.whole, result)} if bill.is_part else {}),
         "tariff_version": bill.tariff.version,
         "tariff_hash": bill.tariff.hash,
         "lines": [
@@ -56,6 +58,13 @@ def _bill(bill: Bill, result: Rated) -> dict[str, Any]:
         ],
         "banked": {name: plain(number) for name, number in rating.banked.items()},
         **({} if bill.explanation is None else {"readings_hash": bill.explanation.readings_hash}),
+    }
+
+
+def _span(period: Period, result: Rated) -> dict[str, str]:
+    return {
+        "from": period.start.astimezone(result.zone).isoformat(),
+        "to": period.end.astimezone(result.zone).isoformat(),
     }
 
 

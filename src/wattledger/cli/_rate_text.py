@@ -34,7 +34,8 @@ def print_bills(result: Rated) -> None:
     console = Console(highlight=False, markup=False, emoji=False, width=width)
     tariff = result.tariff
     title = Text(tariff.name, style="bold")
-    title.append(f"  {tariff.id}, version {tariff.version}, {tariff.hash[:12]}, {zone_name(result.zone)}", style="dim")
+    versions = "; ".join(f"version {one.version}, {one.hash[:12]}" for one in result.versions)
+    title.append(f"  {tariff.id}, {versions}, {zone_name(result.zone)}", style="dim")
     console.print(title)
     for point in dict.fromkeys(bill.point for bill in result.bills):
         if point:
@@ -44,9 +45,12 @@ def print_bills(result: Rated) -> None:
             console.print(_table(bill, result))
             for line in [*_explained(bill, result), *_beside(bill, result)]:
                 console.print(Text(line, style="dim"))
+            parts = [one for one in bills if one.whole == bill.whole]
+            if bill.is_part and bill is parts[-1]:
+                console.print(_total_of_parts(parts, result))
         for line in _gaps(result.series[point], bills, result.zone):
             console.print(Text(line, style="yellow"))
-    total = Text(f"\nTotal of {_counted(len(result.bills), 'bill')}: ")
+    total = Text(f"\nTotal of {_counted(result.count, 'bill')}: ")
     total.append(f"{_amount(result.total)} {tariff.currency}", style="bold")
     if result.exact:
         total.append("  unrounded", style="dim")
@@ -60,6 +64,12 @@ def _listed(console: Console, title: str, lines: Sequence[str]) -> None:
         console.print(Text(f"\n{title}", style="bold"))
     for line in lines:
         console.print(Padding(Text(f"· {line}"), (0, 0, 0, 1)))
+
+
+def _total_of_parts(parts: Sequence[Bill], result: Rated) -> Text:
+    start, end = (at.astimezone(result.zone) for at in (parts[0].whole.start, parts[0].whole.end))
+    amount = f"{_amount(result.total_of(parts))} {result.tariff.currency}"
+    return Text(f"The bill of {_span(start, end)}, {_counted(len(parts), 'part')}: {amount}")
 
 
 def _table(bill: Bill, result: Rated) -> Table:
@@ -76,7 +86,7 @@ def _table(bill: Bill, result: Rated) -> Table:
     seasons = len({line.season for line in rating.lines if line.kind == "energy"}) > 1
     tiers = any(line.tier is not None for line in rating.lines)
     missing = f"{_counted(bill.missing, 'interval')} missing" if bill.missing else ""
-    table.add_column("Charge", footer="Total")
+    table.add_column("Charge", footer=f"Part, version {bill.tariff.version}" if bill.is_part else "Total")
     table.add_column("Period", footer=Text(missing, style="yellow"))
     if tiers:
         table.add_column("Tier", justify="right")

@@ -66,10 +66,11 @@ class Told:
 class Bill:
     """One local calendar month of a point (or the part that one version prices), clipped to its readings.
 
-    ``partial``: intervals that some register lacks.
+    ``whole`` is the bill that it is, or is part of; ``partial``: intervals that some register lacks.
     """
 
     point: str
+    whole: Period
     tariff: tariffs.Tariff
     rating: tariffs.Rating | tariffs.ExactRating
     partial: int
@@ -79,6 +80,11 @@ class Bill:
     def missing(self) -> int:
         """Intervals without a value, or without one of their registers'."""
         return self.rating.missing + self.partial
+
+    @property
+    def is_part(self) -> bool:
+        """Whether other versions price other parts of the same bill."""
+        return self.rating.period != self.whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +100,23 @@ class Rated:
     assumptions: Sequence[str]
 
     @property
+    def versions(self) -> Sequence[tariffs.Tariff]:
+        """Those that priced anything, in the order of time."""
+        return sorted({bill.tariff for bill in self.bills}, key=lambda one: one.valid_from or date.min)
+
+    @property
+    def count(self) -> int:
+        """How many bills there are; several parts are one."""
+        return len({(bill.point, bill.whole) for bill in self.bills})
+
+    @property
     def total(self) -> Money | Decimal:
         """The sum of all bills: exact ones unrounded."""
-        totals = [bill.rating.total for bill in self.bills]
+        return self.total_of(self.bills)
+
+    def total_of(self, parts: Sequence[Bill]) -> Money | Decimal:
+        """The sum of some bills or parts."""
+        totals = [bill.rating.total for bill in parts]
         with localcontext(prec=_EXACT_DIGITS):
             exact = sum((total for total in totals if isinstance(total, Decimal)), start=Decimal(0))
         rounded = (total for total in totals if isinstance(total, Money))
@@ -122,7 +142,6 @@ def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None
     Of several ``versions`` of a tariff each prices the days on which it is in force.
     """
     tariff = versions[-1]
-    _check_versions(versions)
     file, assumptions = _read(path, tariff, zone)
     assumptions = [*file.assumptions, *assumptions, *(remark for one in versions for remark in one.remarks)]
     channels = _priced_channels(file, versions, told.channels)
@@ -161,10 +180,27 @@ def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None
     )
 
 
-def _check_versions(versions: Sequence[tariffs.Tariff]) -> None:
+def same_version(files: Sequence[tuple[Path, tariffs.Tariff]]) -> Iterator[tuple[Path, str]]:
+    """The files that say something else under the id and version of one before them, and how to tell it."""
+    first: dict[tuple[str, str], tuple[Path, tariffs.Tariff]] = {}
+    for path, tariff in files:
+        before, known = first.setdefault((tariff.id, tariff.version), (path, tariff))
+        if known != tariff:
+            other = f"{before} ({known.hash[:12]}), which says something else"
+            yield path, f"{path} ({tariff.hash[:12]}) is {tariff.id} version {tariff.version}, and so is {other}"
+
+
+def check_versions(files: Sequence[tuple[Path, tariffs.Tariff]]) -> None:
+    """Raise :class:`VersionsDoNotFit` unless these are versions of one tariff that follow each other."""
+    versions = [tariff for _, tariff in files]
     ids = {one.id for one in versions}
     if len(ids) > 1:
         raise VersionsDoNotFit(f"{' and '.join(sorted(ids))} are different tariffs; give versions of one")
+    for _, told in same_version(files):
+        raise VersionsDoNotFit(told, remedy="a version never changes: give what changed a version of its own")
+    currencies = {one.currency for one in versions}
+    if len(currencies) > 1:
+        raise VersionsDoNotFit(f"the versions are priced in {' and '.join(sorted(currencies))}: that has no one total")
     spans = sorted(((one.valid_from or date.min), (one.valid_to or date.max), one.version) for one in versions)
     for (_, until, first), (since, _, second) in pairwise(spans):
         if since < until:
@@ -315,7 +351,7 @@ def _bills(
             history = tariffs.history_after(tariff=tariff, state=state, exact=told.exact)
             first, last = epoch(period.start), epoch(period.end)
             partial = sum(first <= start < last for start in lacking)
-            yield Bill(point=point, tariff=tariff, rating=rating, partial=partial, explanation=explanation)
+            yield Bill(point=point, whole=bill, tariff=tariff, rating=rating, partial=partial, explanation=explanation)
 
 
 def _periods(series: Mapping[str, IntervalSeries], clock: tzinfo, asked: tuple[date, date] | None) -> Iterator[Period]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wattledger.cli._options import OptionRefused
 from wattledger.kernel import Period, zone_named
-from wattledger.tariffs import IndexPrices, Signals
+from wattledger.tariffs import IndexPrices, Signals, Tariff
 
 
 def read_pairs(told: Sequence[str], option: str, example: str) -> dict[str, str]:
@@ -31,6 +31,21 @@ def read_pairs(told: Sequence[str], option: str, example: str) -> dict[str, str]
 def read_facts(told: Sequence[str]) -> dict[str, str]:
     """The facts of a contract."""
     return read_pairs(told, "--fact", "contracted_kw=6")
+
+
+def refuse_unknown(known_by: Sequence[Tariff], *, facts: Mapping[str, str], signals: Signals) -> None:
+    """Raise :class:`OptionRefused` for a name that none of the tariffs knows: most likely it is mistyped."""
+    kinds: Sequence[tuple[str, str, Collection[str], set[str]]] = (
+        ("--fact", "fact", facts, {n for one in known_by for n in (*one.facts, *(t.fact for t in one.eligibility))}),
+        ("--event", "event", signals.events, {name for one in known_by for name in one.events}),
+        ("--prices", "series of prices", signals.prices, {name for one in known_by for name in one.index_series}),
+    )
+    tariffs = " and ".join(dict.fromkeys(one.id for one in known_by))
+    for option, what, told, known in kinds:
+        for name in told:
+            if name not in known:
+                listed = f"it knows {', '.join(sorted(known))}" if known else "it knows none"
+                raise OptionRefused(f"{option} {name}: {tariffs} knows no such {what}; {listed}")
 
 
 def read_bill(told: str) -> tuple[date, date]:

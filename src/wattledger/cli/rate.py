@@ -12,8 +12,8 @@ import typer
 
 from wattledger import tariffs
 from wattledger.cli._rate_json import as_json
-from wattledger.cli._rating import Told, rated
-from wattledger.cli._told import read_bill, read_facts, read_pairs, read_signals
+from wattledger.cli._rating import Told, check_versions, rated
+from wattledger.cli._told import read_bill, read_facts, read_pairs, read_signals, refuse_unknown
 from wattledger.kernel import zone_named
 
 
@@ -62,15 +62,19 @@ def rate(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Rate a file of readings: print its bills, month by month."""
     clock = None if zone is None else zone_named(zone)
-    versions = [tariffs.load_tariff(one, tiers=None if tiers is None else tiers.value) for one in tariff]
-    versions.sort(key=lambda one: one.valid_from or date.min)
+    files = [(one, tariffs.load_tariff(one, tiers=None if tiers is None else tiers.value)) for one in tariff]
+    check_versions(files)
+    versions = sorted((one for _, one in files), key=lambda one: one.valid_from or date.min)
+    facts = read_facts(fact or ())
+    signals = read_signals(event or (), prices or (), zone=clock or versions[-1].zone)
+    refuse_unknown(versions, facts=facts, signals=signals)
     result = rated(
         path=readings,
         versions=versions,
         zone=clock,
         told=Told(
-            facts=read_facts(fact or ()),
-            signals=read_signals(event or (), prices or (), zone=clock or versions[-1].zone),
+            facts=facts,
+            signals=signals,
             channels=read_pairs(channel or (), "--channel", "E2=controlled"),
             bill=None if bill is None else read_bill(bill),
             exact=exact,

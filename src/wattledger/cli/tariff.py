@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from wattledger import tariffs
+from wattledger.cli._rating import same_version
 from wattledger.cli.rate import Tiers
 from wattledger.kernel import Problem, zone_named
 
@@ -42,6 +43,7 @@ def check(
 ) -> None:
     """Prove that every minute has one price, or name line, clause and cause of each fault; exit 1 if there is one."""
     found: list[dict[str, Any]] = []
+    sound: list[tuple[Path, tariffs.Tariff]] = []
     for file in files:
         try:
             tariff = tariffs.load_tariff(file, tiers=None if tiers is None else tiers.value)
@@ -50,6 +52,14 @@ def check(
             found.append({"file": str(file), "sound": False, "faults": faults})
         else:
             found.append({"file": str(file), "sound": True, **described(tariff)})
+            sound.append((file, tariff))
+    for file, told in same_version(sound):
+        place = next(n for n, one in enumerate(found) if one["sound"] and one["file"] == str(file))
+        found[place] = {
+            "file": str(file),
+            "sound": False,
+            "faults": [{"line": None, "clause": "version", "cause": f"a version never changes: {told}"}],
+        }
     if json:
         sys.stdout.write(json_text.dumps(found, indent=2, ensure_ascii=False) + "\n")
     else:

@@ -145,7 +145,7 @@ def _refuse_depth(text: str, source: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _MAX_DEPTH:
-            raise _refused(source, "nested too deeply", event.start_mark.line + 1)
+            raise _refused(source, "nested too deeply", event.start_mark.line + 1 if event.start_mark else None)
 
 
 class _YamlReader:
