@@ -241,3 +241,19 @@ def test_a_bill_of_two_versions_is_one_bill(rate: Rate, run: Any, written: Any, 
     assert f"version 1, {first['hash'][:12]}; version 2, {second['hash'][:12]}" in head
     assert "The bill of 2026-07-01 to 2026-07-20, 2 parts: 72.80 EUR" in out
     assert "Total of 1 bill: 72.80 EUR" in out
+
+
+def test_two_events_at_once_are_told_with_the_bill(rate: Rate, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
+    tariff = written(
+        "events: [storm, heat]\nperiods:\n  hot: {events: heat}\n  wild: {events: storm}\n  plain: otherwise\n"
+        "charges:\n  - {name: energy, kind: energy, price: {hot: 3, wild: 2, plain: 0.10}}\n"
+    )
+    told = ("--tariff", tariff, "--event", "heat=2026-07-04", "--event")
+    both = rate(use, *told, "storm=2026-07-04T12:00+02:00/2026-07-05T12:00+02:00")
+    assert sorted(lines(both)) == [("energy", "12", "36.00"), ("energy", "24", "48.00"), ("energy", "712", "71.20")]
+    assert (
+        "storm and heat are both on 2026-07-04 12:00 to 2026-07-05 00:00; storm, which is listed first, goes before."
+        in both["assumptions"]
+    )
+    apart = rate(use, *told, "storm=2026-07-05")
+    assert not [one for one in apart["assumptions"] if "both on" in one]

@@ -11,6 +11,7 @@ import pytest
 
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, zone_named
 from wattledger.tariffs import (
+    Signals,
     Tariff,
     TariffNotInForce,
     by_period,
@@ -237,3 +238,29 @@ def test_a_clock_of_fixed_offset(tariff_of: Build) -> None:
         tariff=tariff, period=Period(datetime(2026, 1, 1, tzinfo=east), datetime(2026, 1, 2, tzinfo=east)), zone=east
     )
     assert state.to_json()["zone"] == "UTC+09:30"
+
+
+def test_of_two_events_at_once_the_first_listed_goes_before_where_it_changes_anything(tariff_of: Build) -> None:
+    tariff = tariff_of(
+        events=["storm", "heat"],
+        periods={
+            "hot": {"events": "heat"},
+            "wild": {"events": "storm", "times": "14:00-20:00"},
+            "plain": "otherwise",
+        },
+        charges=[{"name": "e", "kind": "energy", "price": {"hot": "3", "wild": "2", "plain": "1"}}],
+    )
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    heat = Period(start + timedelta(hours=8), start + timedelta(hours=18))
+    storm = Period(start, start + timedelta(hours=24))
+    for on, expected in (
+        ({"heat": heat}, [("00:00", "plain"), ("08:00", "hot"), ("18:00", "plain")]),
+        ({"storm": storm}, [("00:00", "plain"), ("14:00", "wild"), ("20:00", "plain")]),
+        (
+            {"heat": heat, "storm": storm},
+            [("00:00", "plain"), ("08:00", "hot"), ("14:00", "wild"), ("20:00", "plain")],
+        ),
+    ):
+        told = Signals(events={name: (period,) for name, period in on.items()})
+        found = prices_between(tariff=tariff, period=storm, signals=told)
+        assert [(f"{span.period.start:%H:%M}", span.period_name) for span in found] == expected

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, localcontext
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,6 +169,7 @@ def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None
             name = next(channel.name for channel, _ in channels if channel.point == point)
             raise tariffs.NegativeEnergy(f"{path}: {name}: {problem.detail}", remedy=problem.remedy) from problem
     assumptions += _counted_with(bills)
+    assumptions += _events_at_once(bills, told.signals, clock)
     return Rated(
         tariff=tariff,
         zone=clock,
@@ -217,6 +218,19 @@ def _counted_with(bills: Sequence[Bill]) -> Iterator[str]:
     coarse = sum(bill.rating.coarse for bill in bills)
     if coarse:
         yield f"{coarse:,} intervals are longer than the demand window and hide its peaks; their own mean is taken."
+
+
+def _events_at_once(bills: Sequence[Bill], signals: tariffs.Signals, clock: tzinfo) -> Iterator[str]:
+    """Which events were on together, and which of them went before."""
+    for bill in bills:
+        for first, second in combinations(bill.tariff.events, 2):
+            for one in signals.events.get(first, ()):
+                for other in signals.events.get(second, ()):
+                    both = one.intersection(other)
+                    both = None if both is None else both.intersection(bill.rating.period)
+                    if both is not None and both.start < both.end:
+                        span = " to ".join(f"{at.astimezone(clock):%Y-%m-%d %H:%M}" for at in (both.start, both.end))
+                        yield f"{first} and {second} are both on {span}; {first}, which is listed first, goes before."
 
 
 def _priced_channels(

@@ -22,6 +22,7 @@ from wattledger.kernel import zone_named
 DAY_MINUTES = 24 * 60
 _DAY_SECONDS = 86_400
 LEAP_YEAR = 2024
+_AS_EVER = -1  # in place of a cell: an event changes nothing
 _OFFSET = re.compile(r"UTC([+-])([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?")
 
 
@@ -65,7 +66,7 @@ class Calendar:
     ``dated``     (first day, last day, season's index): spans of exact dates, which go before ``seasons``
     ``holidays``  which days are
     ``patterns``  what applies when; what a cell is, the tariff says
-    ``events``    for each event's name what applies while it is on; of two at once the first goes before
+    ``events``    for each event's name what applies while it is on
     """
 
     seasons: tuple[int, ...]
@@ -165,18 +166,32 @@ def compiled_month(calendar: Calendar, zone: tzinfo, year: int, month: int) -> M
     )
 
 
-def while_on(calendar: Calendar, zone: tzinfo, event: str, begin: int, end: int) -> list[tuple[int, int]]:
-    """(epoch, cell) in order: what applies from ``begin`` to before ``end`` while an event is on."""
+def while_on(calendar: Calendar, zone: tzinfo, event: str, begin: int, end: int) -> list[tuple[int, int, int]]:
+    """(epoch, to before epoch, cell) in order: what an event changes that is on from ``begin`` to before ``end``."""
     pieces: list[tuple[int, int]] = []
     day = datetime.fromtimestamp(begin, tz=UTC).astimezone(zone).date()
     while begin < end:
         until = min(midnight(day + timedelta(days=1), zone), end)
         if begin < until:
-            for first, last in _steady(begin, until, zone):
-                pieces.extend(_pieces(calendar.pattern(day, event), first, last, zone))
+            changes = _changes(calendar.pattern(day), calendar.pattern(day, event))
+            for first, following in _steady(begin, until, zone):
+                pieces.extend(_pieces(changes, first, following, zone))
             begin = until
         day += timedelta(days=1)
-    return pieces
+    ends = [*(at for at, _ in pieces[1:]), end]
+    return [(at, until, cell) for (at, cell), until in zip(pieces, ends, strict=True) if cell != _AS_EVER]
+
+
+def _changes(ordinary: Pattern, event: Pattern) -> Pattern:
+    """An event's pattern, with a mark in place of the cells that it leaves as they are."""
+    minutes = sorted({minute for minute, _ in (*ordinary, *event)})
+
+    def at(pattern: Pattern, minute: int) -> int:
+        return pattern[bisect_right(pattern, minute, key=lambda one: one[0]) - 1][1]
+
+    return tuple(
+        (minute, _AS_EVER if at(ordinary, minute) == at(event, minute) else at(event, minute)) for minute in minutes
+    )
 
 
 def midnight(day: date, zone: tzinfo) -> int:

@@ -85,26 +85,26 @@ def segments(tariff: Tariff, zone: tzinfo, period: Period, occurrences: Occurren
     first = int(np.searchsorted(all_edges, start, side="right")) - 1
     last = int(np.searchsorted(all_edges, end, side="left"))
     begins, kinds = np.maximum(all_edges[first:last], start), all_cells[first:last]
-    for event in reversed(tariff.events):  # the first goes before the others: it is laid last
+    for event in reversed(tariff.events):  # where several change something the first listed goes before: it is last
         for name, on, off in occurrences:
             if name == event and on < end and off > start:
-                pieces = while_on(tariff.calendar, zone, event, max(on, start), min(off, end))
-                begins, kinds = _spliced(begins, kinds, pieces, min(off, end), end)
+                for begin, until, cell in while_on(tariff.calendar, zone, event, max(on, start), min(off, end)):
+                    begins, kinds = _spliced(begins, kinds, begin, until, cell, end)
     changes = np.concatenate(([True], kinds[1:] != kinds[:-1]))
     return Segments(np.append(begins[changes], end).astype(np.int64), kinds[changes])
 
 
 def _spliced(
-    begins: NDArray[np.int64], kinds: NDArray[np.int16], pieces: list[tuple[int, int]], until: int, end: int
+    begins: NDArray[np.int64], kinds: NDArray[np.int16], begin: int, until: int, cell: int, end: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """The row with ``pieces`` laid over it, from the first of them to before ``until``."""
-    first = int(np.searchsorted(begins, pieces[0][0], side="left"))
+    """The row with ``cell`` laid over it, from ``begin`` to before ``until``."""
+    first = int(np.searchsorted(begins, begin, side="left"))
     last = int(np.searchsorted(begins, until, side="right"))
-    laid = [(begin, cell) for begin, cell in pieces]
+    laid = [(begin, cell)]
     if until < end:
         laid.append((until, int(kinds[last - 1])))
     return (
-        np.concatenate((begins[:first], np.array([begin for begin, _ in laid], dtype=np.int64), begins[last:])),
+        np.concatenate((begins[:first], np.array([at for at, _ in laid], dtype=np.int64), begins[last:])),
         np.concatenate((kinds[:first], np.array([cell for _, cell in laid], dtype=np.int16), kinds[last:])),
     )
 
