@@ -476,5 +476,11 @@ def _column(read: Any, name: int | str, kind: type[np.generic]) -> NDArray[Any]:
     wanted = arrow().from_numpy_dtype(kind)
     if array.type != wanted:
         array = array.cast(wanted)
-    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    if array.null_count:
+        msg = f"column {name} has {array.null_count} cells without a value"
+        raise ValueError(msg)
+    # Not ``to_numpy``: it imports pandas where that is installed, which takes longer than to read a hundred files.
+    size = np.dtype(kind).itemsize
+    values = np.frombuffer(array.buffers()[1] or b"", dtype=kind, count=len(array), offset=array.offset * size)
+    values.flags.writeable = False
     return values
