@@ -257,3 +257,32 @@ def test_two_events_at_once_are_told_with_the_bill(rate: Rate, written: Any, use
     )
     apart = rate(use, *told, "storm=2026-07-05")
     assert not [one for one in apart["assumptions"] if "both on" in one]
+
+
+def test_what_looks_further_back_than_the_readings_is_told(rate: Rate, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
+    def assumed(charges: str, *told: object) -> list[str]:
+        document = rate(use, "--tariff", written(charges), *told)
+        return [one for one in document["assumptions"] if "looks back" in one]
+
+    ladder = (
+        "charges:\n  - name: energy\n    kind: energy\n    price: [0.10, 0.20]\n    tiers: {{counter: all_periods, "
+        "basis: {basis}, allocation: pro_rata, limits: [500], proration: {proration}}}\n"
+    )
+    nothing = "but begins from nothing on 2026-07-01: nothing earlier is known."
+    year = ladder.format(basis="year", proration="none")
+    assert assumed(year) == [f"energy looks back since 2026-01-01, {nothing}"]
+    assert assumed(year.replace("year, ", "year, starts: 07-01, ")) == []
+    assert assumed(ladder.format(basis="{rolling: 3}", proration="none")) == [
+        f"energy looks back since 2026-05-01, {nothing}"
+    ]
+    month = ladder.format(basis="month", proration="none")
+    assert assumed(month) == []
+    assert assumed(month, "--bill", "2026-07-05/2026-07-11") == [
+        "energy looks back since 2026-07-01, but begins from nothing on 2026-07-05: nothing earlier is known."
+    ]
+    assert assumed(ladder.format(basis="month", proration="days"), "--bill", "2026-07-05/2026-07-11") == []
+    assert assumed(
+        "charges:\n  - {name: energy, kind: energy, price: 0.10}\n"
+        "  - {name: demand, kind: demand, window: 60, price: 3, ratchet: {percent: 80, months: 11}}\n"
+        "  - {name: least, kind: minimum, per: year, price: 100, proration: none, covers: all}\n"
+    ) == [f"demand looks back since 2025-08-01, {nothing}", f"least looks back since 2026-01-01, {nothing}"]

@@ -168,6 +168,7 @@ def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None
         except tariffs.NegativeEnergy as problem:
             name = next(channel.name for channel, _ in channels if channel.point == point)
             raise tariffs.NegativeEnergy(f"{path}: {name}: {problem.detail}", remedy=problem.remedy) from problem
+    assumptions += _nothing_before(bills, clock)
     assumptions += _counted_with(bills)
     assumptions += _events_at_once(bills, told.signals, clock)
     return Rated(
@@ -218,6 +219,22 @@ def _counted_with(bills: Sequence[Bill]) -> Iterator[str]:
     coarse = sum(bill.rating.coarse for bill in bills)
     if coarse:
         yield f"{coarse:,} intervals are longer than the demand window and hide its peaks; their own mean is taken."
+
+
+def _nothing_before(bills: Sequence[Bill], clock: tzinfo) -> Iterator[str]:
+    """The charges that look further back than the readings go."""
+    seen: set[tuple[str, str]] = set()
+    for bill in bills:
+        start = bill.rating.period.start
+        lacking = tariffs.unknown_before(tariff=bill.tariff, zone=clock, start=start)
+        for name, since in lacking.items():
+            if (bill.point, name) not in seen:
+                rest = "" if since is None else f" since {since.astimezone(clock):%Y-%m-%d}"
+                yield (
+                    f"{name} looks back{rest}, but begins from nothing on {start.astimezone(clock):%Y-%m-%d}: "
+                    "nothing earlier is known."
+                )
+        seen |= {(bill.point, name) for name in ("bank", *(charge.name for charge in bill.tariff.charges))}
 
 
 def _events_at_once(bills: Sequence[Bill], signals: tariffs.Signals, clock: tzinfo) -> Iterator[str]:

@@ -16,7 +16,7 @@ from wattledger.tariffs._diff import Change, diff
 from wattledger.tariffs._document import Fault, TariffRefused
 from wattledger.tariffs._explain import Explanation, LineExplanation, Part, explain, readings_hash
 from wattledger.tariffs._files import load_tariff
-from wattledger.tariffs._history import NO_HISTORY, History, looks_back_to
+from wattledger.tariffs._history import NO_HISTORY, History, looks_back_to, unknown_before
 from wattledger.tariffs._inverse import NoEnergyForMoney, inverse
 from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._lines import ChargeLine, ExactRating, LoadNotice, Rating
@@ -93,5 +93,6 @@ __all__ = [
     "settle",
     "shipped_tariffs",
     "tariff_schema",
+    "unknown_before",
     "week_grids",
 ]

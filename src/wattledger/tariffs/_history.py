@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from wattledger.tariffs._calendar import midnight
 from wattledger.tariffs._language import Tariff
-from wattledger.tariffs._model import DemandCharge, EnergyCharge, MinimumCharge
+from wattledger.tariffs._model import Charge, DemandCharge, EnergyCharge, MinimumCharge
 from wattledger.tariffs._proration import months_before, quarter_of, year_of
 
 
@@ -87,28 +87,47 @@ def looks_back_to(*, tariff: Tariff, zone: tzinfo, start: datetime) -> datetime 
     does not expire).
     """
     first = start.astimezone(zone).date().replace(day=1)
-    found = [epoch for epoch in _memories(tariff, zone, first) if epoch is not None]
-    if len(found) < len(list(_memories(tariff, zone, first))):
-        return None
-    return min([start, *(datetime.fromtimestamp(epoch, tz=UTC) for epoch in found)])
+    found = [since for _, since in _memories(tariff, zone, first)]
+    times = [datetime.fromtimestamp(since, tz=UTC) for since in found if since is not None]
+    return None if len(times) < len(found) else min([start, *times])
 
 
-def _memories(tariff: Tariff, zone: tzinfo, first: date) -> Iterator[int | None]:
+def unknown_before(*, tariff: Tariff, zone: tzinfo, start: datetime) -> dict[str, datetime | None]:
+    """What a first bill, from ``start`` on, lacks: charges (and the ``bank``) by name, and since when they count.
+
+    ``None``: since the contract began. What is cut to the part of a month that is billed is not among them.
+    """
+    first = start.astimezone(zone).date().replace(day=1)
+    found = {
+        name: None if since is None else datetime.fromtimestamp(since, tz=UTC)
+        for name, since in _memories(tariff, zone, first)
+        if not any(charge.name == name and _is_cut(charge) for charge in tariff.charges)
+    }
+    return {name: since for name, since in found.items() if since is None or since < start}
+
+
+def _is_cut(charge: Charge) -> bool:
+    if isinstance(charge, EnergyCharge) and charge.tiers is not None:
+        return charge.tiers.basis == "month" and charge.tiers.proration.rule != "none"
+    return isinstance(charge, MinimumCharge) and charge.proration.rule != "none"
+
+
+def _memories(tariff: Tariff, zone: tzinfo, first: date) -> Iterator[tuple[str, int | None]]:
     bank = tariff.netting.bank
     if bank is not None:
-        yield None if bank.expires is None else midnight(year_of(first, bank.expires), zone)
+        yield "bank", None if bank.expires is None else midnight(year_of(first, bank.expires), zone)
     for charge in tariff.charges:
         if isinstance(charge, EnergyCharge) and charge.tiers is not None:
             tiers = charge.tiers
             if tiers.basis == "year":
-                yield midnight(year_of(first, tiers.starts), zone)
+                yield charge.name, midnight(year_of(first, tiers.starts), zone)
             elif tiers.basis == "quarter":
-                yield midnight(quarter_of(first, tiers.starts), zone)
+                yield charge.name, midnight(quarter_of(first, tiers.starts), zone)
             elif tiers.basis == "rolling":
-                yield midnight(months_before(first, tiers.months - 1), zone)
+                yield charge.name, midnight(months_before(first, tiers.months - 1), zone)
             elif tiers.basis == "month":
-                yield midnight(first, zone)
+                yield charge.name, midnight(first, zone)
         elif isinstance(charge, DemandCharge) and charge.ratchet is not None:
-            yield midnight(months_before(first, charge.ratchet.months), zone)
+            yield charge.name, midnight(months_before(first, charge.ratchet.months), zone)
         elif isinstance(charge, MinimumCharge) and charge.per == "year":
-            yield midnight(year_of(first, charge.starts), zone)
+            yield charge.name, midnight(year_of(first, charge.starts), zone)
