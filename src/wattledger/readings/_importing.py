@@ -181,7 +181,8 @@ def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegist
         channel, cause = _register_stored_as(read, rules)
         if cause is None:
             key = _point(file, read, rules), channel
-            if taken.setdefault(key, read.register) != read.register:
+            # Two meters may name their registers alike: both at one point would be one register that jumps.
+            if taken.setdefault(key, name) != name:
                 cause = f"register {taken[key]} is taken as {channel} of {key[0]} already"
             else:
                 exponent = int(read.value.as_tuple().exponent) + _WH_DECIMALS

@@ -91,13 +91,21 @@ def _read_one(source: Source, kind: FileFormat, zone: tzinfo | None) -> Readings
 
 
 def _read_table_or_csv(source: Source, zone: tzinfo | None) -> ReadingsFile:
-    head = source.data[:_PEEK].removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+    head = _head(source.data).decode("latin-1")
     return read_table(source) if looks_like_table(head) else read_csv(source, zone=zone)
+
+
+def _head(data: bytes) -> bytes:
+    """How the text in ``data`` begins, a byte a character."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data[:_PEEK].decode("utf-16", "replace")
+        return text.encode("latin-1", "replace")
+    return data[:_PEEK].removeprefix(b"\xef\xbb\xbf")
 
 
 def _kind(source: Source) -> FileFormat:
     """What a file is by how it begins; refuses by name what is known and not read."""
-    head = source.data[:_PEEK].removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = _head(source.data).lstrip()
     if not head:
         raise source.refuse("the file is empty", line=1)
     if _HTML.match(head):
@@ -107,8 +115,8 @@ def _kind(source: Source) -> FileFormat:
     for begins, what in _FOREIGN:
         if head.startswith(begins):
             raise source.refuse(f"this is {what}, which is not read", line=1, remedy="give NEM12, Green Button or CSV")
-    if head.startswith(b"<") or _is_wide_xml(source.data):
-        return FileFormat.CIM if looks_like_cim(head.replace(b"\0", b"")) else FileFormat.ESPI
+    if head.startswith(b"<"):
+        return FileFormat.CIM if looks_like_cim(head) else FileFormat.ESPI
     if looks_like_dsmr(head):
         return FileFormat.DSMR
     text = head.decode("latin-1")
@@ -117,10 +125,6 @@ def _kind(source: Source) -> FileFormat:
     if _NEM13.match(text):
         return FileFormat.NEM13
     return FileFormat.NEM12 if looks_like_nem(text) else FileFormat.CSV
-
-
-def _is_wide_xml(data: bytes) -> bool:
-    return data.startswith((b"\xff\xfe<\0", b"\xfe\xff\0<"))
 
 
 _READERS: dict[FileFormat, Callable[[Source, tzinfo | None], ReadingsFile]] = {

@@ -32,6 +32,7 @@ _ELECTRIC = frozenset({"0", "1", "2"})
 _UNITS = {"72": "wh", "73": "varh", "71": "vah"}
 _POWERS = {"0": 0, "3": 3, "6": 6, "9": 9}
 _FLOWS = {"1": Direction.IMPORT, "19": Direction.EXPORT, "4": Direction.NET}
+_OF_READINGS = frozenset({"Readings", "IntervalReadings"})
 _MISSING_READ = "5.259"
 _CATEGORIES = {
     **dict.fromkeys("01234", Quality.ACTUAL),
@@ -117,9 +118,10 @@ class _Message(ContentHandler):
         self._text.clear()
         reading = self._reading
         match tag:
-            case "timeStamp" if reading is not None:
+            # A quality has a timeStamp of its own: when it was given.
+            case "timeStamp" if reading is not None and self._path[-1] in _OF_READINGS:
                 reading.stamp = text
-            case "value" if reading is not None:
+            case "value" if reading is not None and self._path[-1] in _OF_READINGS:
                 reading.value = text
             case "ReadingType" if text:
                 self._on_kind(text)
@@ -164,13 +166,14 @@ def read_cim(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
     except (SAXException, ValueError, LookupError) as error:
         raise source.refuse(f"the XML cannot be read: {error}", line=message.where()) from error
     found = Gathered(source)
+    clock = _Clock(source, found, zone)
     for meter in message.meters:
         for reading in meter.readings:
-            _on_reading(source, found, meter.point, reading, zone)
+            _on_reading(source, found, meter.point, reading, clock)
     return found.file(FileFormat.CIM)
 
 
-def _on_reading(source: Source, found: Gathered, point: str, reading: _Reading, zone: tzinfo | None) -> None:
+def _on_reading(source: Source, found: Gathered, point: str, reading: _Reading, clock: _Clock) -> None:
     line, kind = reading.line, reading.kind
     if not _TYPE.fullmatch(kind):
         raise source.refuse(f"the ReadingType {shown(kind)} is not 18 numbers", line=line)
@@ -183,7 +186,7 @@ def _on_reading(source: Source, found: Gathered, point: str, reading: _Reading, 
     unit = Unit(base.commodity, base.name, base.exponent + power)
     register = Register(point, kind, _FLOWS.get(parts[_FLOW], Direction.UNKNOWN), unit)
     grade = _grade(source, reading)
-    at = _moment(source, reading.stamp, line, zone)
+    at = clock.moment(reading.stamp, line, (point, kind))
     if reading.interval or parts[_ACCUMULATION] in _DELTA:
         minutes = _MINUTES.get(parts[_PERIOD])
         if minutes is None or parts[_ACCUMULATION] not in _DELTA:
@@ -214,16 +217,38 @@ def _grade(source: Source, reading: _Reading) -> Grade:
     return Grade(worst, "+".join(reading.qualities))
 
 
-def _moment(source: Source, text: str, line: int, zone: tzinfo | None) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            if zone is None:
-                raise ZoneNeeded(path=source.path, line=line, stamp=text)
-            moment = moment.replace(tzinfo=zone)
-        moment = moment.astimezone(UTC)
-        if not moment.microsecond and 1970 <= moment.year < 2200:  # noqa: PLR2004 - the years a meter can mean
-            return moment
-    except (ValueError, OverflowError):
-        pass
-    raise source.refuse(f"the timeStamp {shown(text)} is not a time", line=line)
+class _Clock:
+    """Times of readings as instants; those without an offset are of ``zone``."""
+
+    def __init__(self, source: Source, found: Gathered, zone: tzinfo | None) -> None:
+        self._source, self._found, self._zone = source, found, zone
+        self._seen: set[tuple[tuple[str, str], datetime]] = set()
+
+    def moment(self, text: str, line: int, of: tuple[str, str]) -> datetime:
+        """The instant ``text``; of two equal local times of the register ``of`` in autumn the second is the later."""
+        try:
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                if self._zone is None:
+                    raise ZoneNeeded(path=self._source.path, line=line, stamp=text)
+                moment = self._local(moment, self._zone, line, of)
+            moment = moment.astimezone(UTC)
+            if not moment.microsecond and 1970 <= moment.year < 2200:  # noqa: PLR2004 - the years a meter can mean
+                return moment
+        except (ValueError, OverflowError):
+            pass
+        raise self._source.refuse(f"the timeStamp {shown(text)} is not a time", line=line)
+
+    def _local(self, wall: datetime, zone: tzinfo, line: int, of: tuple[str, str]) -> datetime:
+        first, second = (wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+        if first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall:
+            raise self._source.refuse(f"{wall:%Y-%m-%d %H:%M} does not exist in {zone}", line=line)
+        if first.utcoffset() == second.utcoffset():
+            return first
+        self._found.said[
+            f"Of a time that {zone} has twice on {wall:%Y-%m-%d} the first in the file was taken as summer time."
+        ] = None
+        if (of, wall) in self._seen:
+            return second
+        self._seen.add((of, wall))
+        return first

@@ -22,7 +22,9 @@ _ENDS = re.compile(r"!([0-9A-Fa-f]{4})?\s*")
 _ENERGY = re.compile(r"(1-[0-9]:[0-9]{1,3}\.8\.[0-9]{1,3})\(([^()*]*)(?:\*([^()]*))?\)")
 _OTHERS = re.compile(r"0-[1-9]:24\.[23]\.[0-9](?:\([^()]*\))*\(([^()*]*)\*([^()]*)\)")
 _CLOCK = re.compile(r"0-0:1\.0\.0\(([0-9]{12})([WS])\)")
-_NAME = re.compile(r"[0-9]-0:(?:96\.1\.[14]|42\.0\.0)\(([0-9A-Fa-f]*)\)")
+_ENERGY_BEGINS = re.compile(r"1-[0-9]:[0-9]{1,3}\.8\.[0-9]")
+# 96.1.4 would be the version of the Belgian rules, the same in every meter.
+_NAME = re.compile(r"[0-9]-0:(?:96\.1\.1|42\.0\.0)\(([0-9A-Fa-f]*)\)")
 _ACTUAL = Grade(Quality.ACTUAL, "")
 
 
@@ -66,7 +68,7 @@ def read_dsmr(source: Source) -> ReadingsFile:
 
 
 def _readings_in(telegram: list[str]) -> int:
-    return sum(bool(_ENERGY.match(line) or _OTHERS.match(line)) for line in telegram)
+    return sum(bool(_ENERGY_BEGINS.match(line) or _OTHERS.match(line)) for line in telegram)
 
 
 def _leave(found: Gathered, telegram: list[str], line: int, cause: str) -> None:
@@ -98,6 +100,8 @@ def _on_telegram(source: Source, found: Gathered, telegram: list[str], first: in
                 continue
             register = Register(point, code.partition(":")[2], obis.direction, unit)
             found.read(register, at=at, text=text, grade=_ACTUAL, line=number)
+        elif match := _ENERGY_BEGINS.match(line):
+            found.refuse(match[0], "the line is damaged: it holds no value with its unit", number)
         elif match := _OTHERS.match(line):
             found.refuse("another meter", f"it does not measure electricity ({match[2]})", number)
 

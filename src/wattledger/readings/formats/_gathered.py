@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
 
 from wattledger.kernel import Quality
 from wattledger.readings.formats._exact import LENGTHS, BadNumber, Rows, Unit, exact, is_number, remarks, settle
-from wattledger.readings.formats._model import Channel, Direction, FileFormat, ReadingsFile, Refused, RegisterRead
+from wattledger.readings.formats._model import (
+    Channel,
+    Commodity,
+    Direction,
+    FileFormat,
+    ReadingsFile,
+    Refused,
+    RegisterRead,
+)
 from wattledger.readings.formats._source import Source, shown
+
+_FIRST_YEAR, _YEAR_AFTER = 1970, 2200
+_MOST = Decimal(10) ** 15
+"""What a register may show, so that a thousand times it (kWh in Wh) fits 64 bits."""
+_PRECISION = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,8 @@ class Gathered:
         self._source = source
         self._zone = zone
         self._columns: dict[tuple[Register, int], _Column] = {}
-        self._reads: dict[tuple[Register, datetime], tuple[RegisterRead, int]] = {}
+        # By everything but the unit: one register may be read in kWh and again in MWh.
+        self._reads: dict[tuple[str, str, Direction, Commodity, datetime], tuple[RegisterRead, int]] = {}
         self._again = 0
         self._refused: dict[tuple[str, str], Refused] = {}
 
@@ -92,14 +106,17 @@ class Gathered:
 
     def add(self, read: RegisterRead, register: Register, line: int) -> None:
         """A register's read as it is."""
+        if not _FIRST_YEAR <= read.at.year < _YEAR_AFTER:
+            raise self._source.refuse(f"{register.full}: {read.at:%Y-%m-%d} is no time a meter can mean", line=line)
         self.count += 1
-        before = self._reads.setdefault((register, read.at), (read, line))
-        if before[1] != line:
+        key = (read.point, read.register, read.direction, read.commodity, read.at)
+        before = self._reads.setdefault(key, (read, line))
+        if before[0] is not read:
             self._again += 1
             if before[0].value != read.value:
                 raise self._source.refuse(
-                    f"{register.full}: {read.at:%Y-%m-%d %H:%M UTC} has the value {read.value} here and "
-                    f"{before[0].value} in line {before[1]}",
+                    f"{register.full}: {read.at:%Y-%m-%d %H:%M UTC} has the value {read.value:f} here and "
+                    f"{before[0].value:f} in line {before[1]}",
                     line=line,
                     remedy="remove the one that is wrong",
                 )
@@ -108,7 +125,12 @@ class Gathered:
         """``text`` times ``10**exponent``, exactly."""
         if not is_number(text):
             raise self._source.refuse(f"{shown(text)} is not a number", line=line)
-        return Decimal(text).scaleb(exponent)
+        with localcontext() as context:
+            context.prec = _PRECISION
+            value = Decimal(text).scaleb(exponent)
+        if abs(value) > _MOST:
+            raise self._source.refuse(f"{shown(text)} is larger than can be kept exactly", line=line)
+        return value
 
     def refuse(self, what: str, cause: str, line: int, count: int = 1) -> None:
         """Leaves ``count`` readings out by name."""

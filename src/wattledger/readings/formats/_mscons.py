@@ -96,12 +96,14 @@ class _Reader:
         self._point = self._register = ""
         self._quantity: _Quantity | None = None
         self._message: int | None = None
+        self._messages = self._groups = 0
         self._seen: set[tuple[str, str, int]] = set()
 
     def read(self, text: str) -> None:
         segments = _Segments(self._source, text)
         self._mark = segments.mark
         tag, line = "", 1
+        elements: list[list[str]] = []
         for number, (line, elements) in enumerate(segments.all()):
             tag = elements[0][0].strip()
             self._on_segment(tag, elements, number, line)
@@ -109,8 +111,15 @@ class _Reader:
             raise self._source.refuse(
                 "the file ends without its UNZ segment: it is incomplete", line=line, remedy="get the whole file again"
             )
+        told = elements[1][0].strip() if len(elements) > 1 else ""
+        if self._groups == 0 and told != str(self._messages):
+            raise self._source.refuse(
+                f"the interchange says that it has {shown(told)} messages, and has {self._messages}",
+                line=line,
+                remedy="get the whole file again",
+            )
 
-    def _on_segment(  # noqa: C901 - one case per kind of segment
+    def _on_segment(  # noqa: C901, PLR0912 - one case per kind of segment
         self, tag: str, elements: list[list[str]], number: int, line: int
     ) -> None:
         def said(element: int, component: int = 0) -> str:
@@ -123,6 +132,8 @@ class _Reader:
             case "UNH":
                 if said(2) != "MSCONS":
                     raise self._source.refuse(f"this is EDIFACT of the kind {shown(said(2))}, not MSCONS", line=line)
+                self._between_messages(line)
+                self._messages += 1
                 self._message, self._offset = number, None
                 self._point = self._register = ""
             case "UNT":
@@ -134,6 +145,10 @@ class _Reader:
                         remedy="get the whole file again",
                     )
                 self._message = None
+            case "UNZ":
+                self._between_messages(line)
+            case "UNG":
+                self._groups += 1
             case "LOC" if said(1) == "172":
                 self._point, self._register = said(2), ""
             case "LIN":
@@ -147,6 +162,12 @@ class _Reader:
                 self._quantity.times[said(1)] = said(1, 1), said(1, 2)
             case "DTM" if said(1) == "735":
                 self._offset = _offset(said(1, 1))
+
+    def _between_messages(self, line: int) -> None:
+        if self._message is not None:
+            raise self._source.refuse(
+                "the message before has no UNT segment: it is incomplete", line=line, remedy="get the whole file again"
+            )
 
     def _close(self) -> None:
         quantity, self._quantity = self._quantity, None
@@ -166,7 +187,8 @@ class _Reader:
             found.said[f"Values of the kind {quantity.code} count as suspect."] = None
             quality = Quality.SUSPECT
         register = Register(self._point, self._register, obis.direction, unit)
-        text, grade = quantity.text.replace(self._mark, "."), Grade(quality, quantity.code)
+        # Thousands are never set off in EDIFACT, so a comma is a decimal sign whatever the UNA says.
+        text, grade = quantity.text.replace(self._mark, ".").replace(",", "."), Grade(quality, quantity.code)
         if "163" in quantity.times and "164" in quantity.times and not obis.grows:
             start, begins = self._instant(quantity, "163", (self._point, self._register))
             end, ends = self._instant(quantity, "164", None)
@@ -197,6 +219,8 @@ class _Reader:
         except ValueError as error:
             cause = f"{shown(text)} is not a time of format {shown(form)}"
             raise self._source.refuse(cause, line=quantity.line) from error
+        if not 1970 < wall.year < 2200:  # noqa: PLR2004 - the years a meter can mean
+            raise self._source.refuse(f"{shown(text)} is no time a meter can mean", line=quantity.line)
         if zone is None:
             if form in {"303", "304"}:
                 raise self._source.refuse(f"{shown(text)} has no offset", line=quantity.line)

@@ -114,6 +114,6 @@ def _moment(source: Source, text: str, line: int) -> datetime:
         if len(text) in {8, 14} and text.isdecimal():
             form = "%Y%m%d%H%M%S" if len(text) == 14 else "%Y%m%d"  # noqa: PLR2004 - with its time
             return datetime.strptime(text, form).replace(tzinfo=_MARKET_TIME).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise source.refuse(f"{shown(text)} is not a time (CCYYMMDDhhmmss)", line=line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 
@@ -21,12 +22,19 @@ def together(sources: Sequence[Source], files: Sequence[ReadingsFile]) -> Readin
             key = channel.point, channel.register
             before = merged.get(key)
             merged[key] = source, channel if before is None else _joined(source, before[0], before[1], channel)
-    reads: dict[tuple[object, ...], RegisterRead] = {}
+    reads: dict[tuple[str, str, datetime], tuple[Source, RegisterRead]] = {}
     again = 0
-    for read in (read for file in files for read in file.registers):
-        key_of_read = (read.point, read.register, read.at, read.value)
-        again += key_of_read in reads
-        reads.setdefault(key_of_read, read)
+    for source, read in (
+        (source, read) for source, file in zip(sources, files, strict=True) for read in file.registers
+    ):
+        before_source, before_read = reads.setdefault((read.point, read.register, read.at), (source, read))
+        again += before_read is not read
+        if (read.value, read.unit) != (before_read.value, before_read.unit):
+            raise source.refuse(
+                f"{read.point} {read.register}: {read.at:%Y-%m-%d %H:%M UTC} has another value in "
+                f"{before_source.member}",
+                remedy="remove the one that is wrong",
+            )
     said = [
         f"In {source.member}: {sentence}"
         for source, file in zip(sources, files, strict=True)
@@ -37,7 +45,7 @@ def together(sources: Sequence[Source], files: Sequence[ReadingsFile]) -> Readin
         path=files[0].path,
         format=files[0].format,
         channels=tuple(channel for _, channel in merged.values()),
-        registers=tuple(reads.values()),
+        registers=tuple(read for _, read in reads.values()),
         registers_again=again + sum(file.registers_again for file in files),
         readings=sum(file.readings for file in files),
         refused=tuple(refused for file in files for refused in file.refused),
