@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol, cast
 
@@ -16,6 +16,8 @@ from wattledger.readings import vee
 from wattledger.store import Store
 
 _DAYS_MAX = 400
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_Name = Annotated[str | None, Query(pattern=m.NAME)]
 
 
 class ValidationRefused(Problem):
@@ -46,13 +48,13 @@ def add_exceptions(
     @api.get(f"{prefix}/exceptions", operation_id="listExceptions", responses=problems)
     def exceptions(
         state: Annotated[list[m.ExceptionState] | None, Query(description="What asks for a person if none")] = None,
-        rule: str | None = None,
-        service_point: str | None = None,
-        channel: str | None = None,
+        rule: _Name = None,
+        service_point: _Name = None,
+        channel: _Name = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     ) -> m.ReadingExceptionList:
-        """The queue, most money at stake first."""
+        """The queue, most money at stake first; then most energy, then the oldest."""
         states = state or readings.ASKING
         with store.read() as tx:
             found = readings.exceptions(
@@ -128,10 +130,12 @@ def add_exceptions(
 def _period(start: datetime, end: datetime) -> Period:
     try:
         period = Period(start, end)
-    except ValueError as error:
+        if period.start < _FIRST:
+            raise ValueError("nothing was read before 1970")  # noqa: TRY301 - refused as what else makes no period
+    except (ValueError, OverflowError) as error:
         raise ValidationRefused(
             f"start={start.isoformat()}, end={end.isoformat()}: {error}",
-            remedy="name instants with an offset, the end after the start: 2026-03-01T00:00:00Z",
+            remedy="name instants with an offset, from 1970 on, the end after the start: 2026-03-01T00:00:00Z",
         ) from error
     if period.seconds > _DAYS_MAX * 86_400:
         raise ValidationRefused(f"the period is longer than {_DAYS_MAX} days", remedy="ask for less at a time")

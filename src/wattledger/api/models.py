@@ -6,7 +6,7 @@ Amounts carry their currency beside them (ISO 4217), energy is in kWh, power in 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,8 @@ QualityName = Literal["missing", "actual", "estimated", "substituted", "suspect"
 BalanceState = Literal["ok", "low", "empty"]
 
 _DECIMAL = r"^-?\d+(\.\d+)?$"
+NAME = r"^[^\x00]*$"
+"""What may be the name of something: no database is asked for others."""
 
 
 class Model(BaseModel):
@@ -580,7 +582,9 @@ class ValidationRequest(Model):
 
     start: datetime
     end: datetime
-    service_points: list[str] | None = None
+    service_points: list[Annotated[str, Field(pattern=NAME)]] | None = Field(
+        default=None, description="Those of the registry; all when not given"
+    )
 
 
 class ValidationView(Model):

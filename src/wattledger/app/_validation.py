@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from wattledger.readings import vee
 from wattledger.store import Store, Transaction, chunked
 
 _POINTS_TOGETHER = 2_000
+_WATTS_MAX = 10**10  # ten gigawatts: no fuse lets more through, and what says so is not believed
 _FUSES = ("fuse_kw", "contracted_kw")
 """The facts of a contract that say what its point can take at most; the first that is told counts."""
 
@@ -51,10 +52,24 @@ def beside(tx: Transaction, /, *, service_point_ids: Sequence[str], period: Peri
 
 
 def _watts(told: str | None) -> int:
+    """A power told in kW; 0: not known."""
     try:
-        return 0 if told is None else max(int(Decimal(told) * 1000), 0)
-    except (InvalidOperation, ValueError, OverflowError):
+        watts = 1000 * Decimal(told or 0)
+        return int(watts) if 0 < watts <= _WATTS_MAX else 0
+    except ArithmeticError:  # no number, or one beyond all numbers
         return 0
+
+
+def known_points(tx: Transaction, *, named: Collection[str]) -> list[str]:
+    """These points, each once, in order; raises :class:`~wattledger.registry.ServicePointUnknown`."""
+    unknown = sorted(registry.unknown_points(tx, service_point_ids=named))
+    if unknown:
+        raise registry.ServicePointUnknown(
+            f"no service point is called {unknown[0]}"
+            + (f", and {len(unknown) - 1} more are not there" if unknown[1:] else ""),
+            remedy="name those that the registry has, or none for all",
+        )
+    return sorted(set(named))
 
 
 class Desk:
@@ -80,9 +95,12 @@ class Desk:
         points: Collection[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> readings.Validated:
-        """Validate a period, some thousand points in one unit of work: what is done stays done."""
+        """Validate a period, some thousand points in one unit of work: what is done stays done.
+
+        Raises :class:`~wattledger.registry.ServicePointUnknown` for points that are named and not there.
+        """
         with self._store.read() as tx:
-            listed = sorted(points) if points is not None else readings.stored_points(tx)
+            listed = readings.stored_points(tx) if points is None else known_points(tx, named=points)
         done = 0
         parts = []
         for piece in chunked(listed, _POINTS_TOGETHER) if listed else [[]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ from wattledger.store import Transaction
 _NAME_MAX = 120
 _REASON_MAX = 2_000
 _WH_MAX = 2**31 - 1
+_TOLD_MAX = 40
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?")  # plainly: 1e999999 is a number, too
+_NOT_KEPT = re.compile("[\x00\ud800-\udfff]")  # no database takes these in a text
 _BECOMES: dict[Action, State] = {
     "accept": "accepted",
     "edit": "edited",
@@ -118,10 +122,12 @@ def watt_hours(kwh: Sequence[str]) -> list[int]:
     found = []
     for number, told in enumerate(kwh):
         try:
+            if not _AMOUNT.fullmatch(told):
+                raise ValueError(told)  # noqa: TRY301 - with those that are finer than a watt-hour
             found.append(Energy.from_kilowatt_hours(told).wh)
-        except (InvalidOperation, ValueError, OverflowError) as error:
+        except ValueError as error:
             raise DecisionRefused(
-                f"value {number + 1} of {len(kwh)}: {told!r} is no whole number of watt-hours",
+                f"value {number + 1} of {len(kwh)}: {told[:_TOLD_MAX]!r} is no whole number of watt-hours",
                 remedy="write kWh as 0.25",
             ) from error
     return found
@@ -152,7 +158,7 @@ def decide(  # noqa: PLR0913 - the ports are many
     if not preview:
         head_of(tx, locked=True)  # whoever decides, and whatever arrives, goes in turn
     one = exception_with_id(tx, exception_id=exception_id)
-    _check_said(decision)
+    decision = _as_said(decision)
     stands = standing_values(tx, one)
     _check_unchanged(one, decision, stands)
     after, method = _Outcome(tx, one, stands, rules).of(decision)
@@ -196,10 +202,19 @@ def decide(  # noqa: PLR0913 - the ports are many
     return Decided(exception=done, before=stands, after=after, effect=effect, waits=not alone)
 
 
-def _check_said(decision: Decision) -> None:
-    for name, said, most in (("actor", decision.actor, _NAME_MAX), ("reason", decision.reason, _REASON_MAX)):
-        if not said.strip() or len(said) > most:
-            raise DecisionRefused(f"{name}: {len(said.strip())} characters", remedy=f"say it in 1 to {most} characters")
+def _as_said(decision: Decision) -> Decision:
+    """A decision that can be understood and kept; blanks around a name make it no other person's."""
+    actor, reason = " ".join(decision.actor.split()), decision.reason.strip()
+    for name, said, most in (("actor", actor, _NAME_MAX), ("reason", reason, _REASON_MAX)):
+        if not said or len(said) > most:
+            raise DecisionRefused(f"{name}: {len(said)} characters", remedy=f"say it in 1 to {most} characters")
+        if _NOT_KEPT.search(said):
+            raise DecisionRefused(f"{name}: {said[:_TOLD_MAX]!r} is no text", remedy="leave out what is no character")
+    if decision.wh is not None and decision.action != "edit":
+        raise DecisionRefused(f"values are given, and {decision.action} takes none", remedy="only an edit takes values")
+    if decision.method is not None and decision.action != "estimate":
+        raise DecisionRefused(f"a method is named, and {decision.action} has none", remedy="only an estimate has one")
+    return replace(decision, actor=actor, reason=reason)
 
 
 def _check_unchanged(one: ReadingException, decision: Decision, stands: Values) -> None:
@@ -234,7 +249,7 @@ def _agreed(one: ReadingException, decision: Decision, after: Values) -> bool:
     if proposal is None:
         return False
     same = proposal.action == decision.action and proposal.values == after
-    if proposal.by == decision.actor:
+    if proposal.by.casefold() == decision.actor.casefold():
         if same:
             raise SecondPersonNeeded(
                 f"exception {one.id}: {decision.actor} has proposed this", remedy="somebody else has to agree"

@@ -209,10 +209,11 @@ def exceptions(
     limit: int = 50,
     offset: int = 0,
 ) -> list[ReadingException]:
-    """A page of the queue: most money at stake first, whatever the currency; then the oldest."""
+    """A page of the queue: most money at stake first, whatever the currency; then most energy, then the oldest."""
     e = reading_exception.c
     select = sa.select(reading_exception).where(*_narrowed(states, rule, service_point_id, channel))
-    return [exception_of(row) for row in tx.rows(select.order_by(e.money.desc(), e.id).limit(limit).offset(offset))]
+    order = (e.money.desc(), e.wh.desc(), e.found_at, e.id)
+    return [exception_of(row) for row in tx.rows(select.order_by(*order).limit(limit).offset(offset))]
 
 
 def exception_count(
@@ -238,7 +239,8 @@ def _narrowed(
 
 def exception_with_id(tx: Transaction, *, exception_id: str) -> ReadingException:
     """One exception; raises :class:`ExceptionNotFound`."""
-    row = tx.execute(sa.select(reading_exception).where(reading_exception.c.id == exception_id)).one_or_none()
+    select = sa.select(reading_exception).where(reading_exception.c.id == exception_id)
+    row = tx.execute(select).one_or_none() if exception_id.isprintable() else None  # no database is asked for others
     if row is None:
         raise ExceptionNotFound(f"no exception is called {exception_id!r}")
     return exception_of(row)
