@@ -1,4 +1,5 @@
 import itertools
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -149,3 +150,50 @@ def test_whatever_is_posted_in_whatever_batches_the_book_adds_up(
         moved = sum(one.amount.micro for one in expected.values() if one.credit_account == account)
         assert (after[account] - before[account]).micro == moved
     assert sum(money.micro for money in after.values()) == 0
+
+
+@pytest.mark.parametrize("count", [3, 80])  # few rows and many go to the driver in different ways
+def test_accounts_are_opened_with_what_is_posted_to_them(book: Store, count: int) -> None:
+    first = [transfer(f"a{n}", n + 1, debit=f"new{n}") for n in range(count)]
+    opening = [Account(f"new{n}", "receivable", "CNY") for n in range(count + 5)]
+    again = [transfer(f"b{n}", 10, debit=f"new{n}") for n in range(count + 1)]
+    with book.write() as tx:
+        assert ledger.post(tx, transfers=first, opening=opening) == count
+        assert f"new{count}" not in ledger.balances(tx, account_ids=[one.id for one in opening])
+    with book.write() as tx:
+        assert ledger.post(tx, transfers=[*first, *again], opening=opening) == count + 1
+    with book.read() as tx:
+        assert ledger.balance(tx, account_id="new2") == Money(-13, "CNY")
+        assert ledger.balance(tx, account_id=f"new{count}") == Money(-10, "CNY")
+        assert ledger.check_book(tx) == []
+
+
+def test_an_account_is_not_opened_past_its_bound(book: Store) -> None:
+    opening = [Account("new", "wallet", "CNY", Rule.DEBITS_NOT_OVER_CREDITS)]
+    with book.write() as tx:
+        with pytest.raises(ledger.BalanceRuleBroken):
+            ledger.post(tx, transfers=[transfer("a", 5, debit="new")], opening=opening)
+        assert ledger.post(tx, transfers=[transfer("b", 5, credit="new")], opening=opening) == 1
+    with book.read() as tx:
+        assert ledger.balance(tx, account_id="new") == Money(5, "CNY")
+
+
+def test_two_that_open_the_same_account_at_once_both_post(book: Store) -> None:
+    opening = [Account("new", "revenue", "CNY")]
+    both = threading.Barrier(2, timeout=30)
+
+    def posts(name: str) -> None:
+        with book.write() as tx:
+            if book.dialect == "postgresql":
+                tx.execute(sa.select(1))
+                both.wait()  # each has begun before the other opens the account
+            ledger.post(tx, transfers=[transfer(name, 5, credit="new")], opening=opening)
+
+    threads = [threading.Thread(target=posts, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with book.read() as tx:
+        assert ledger.balance(tx, account_id="new") == Money(10, "CNY")
+        assert ledger.check_book(tx) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,13 +175,6 @@ def write_bills(
     )
     stage("ledger")
     to_pay = [one for one in posted if one.kind == "bill" and one.total.micro]
-    ledger.open_accounts(
-        tx,
-        accounts=[
-            *(ledger.Account(receivable_account(b.contract_id), "receivable", b.total.currency) for b in to_pay),
-            *(ledger.Account(revenue_account(c), "revenue", c) for c in sorted({b.total.currency for b in to_pay})),
-        ],
-    )
     ledger.post(
         tx,
         transfers=[
@@ -193,6 +187,10 @@ def write_bills(
                 now=one.issued_at,
             )
             for one in to_pay
+        ],
+        opening=[
+            *(ledger.Account(receivable_account(b.contract_id), "receivable", b.total.currency) for b in to_pay),
+            *(ledger.Account(revenue_account(c), "revenue", c) for c in sorted({b.total.currency for b in to_pay})),
         ],
     )
     stage("write")
@@ -213,15 +211,14 @@ def write_bills(
 
 
 def _remember_until(tx: Transaction, posted: Sequence[Bill]) -> None:
-    ends: dict[str, datetime] = {}
+    points: dict[datetime, set[str]] = defaultdict(set)
     for one in posted:
-        ends[one.service_point_id] = max(one.end, ends.get(one.service_point_id, one.end))
-    if ends:
-        tx.execute_many(
+        points[one.end].add(one.service_point_id)
+    for end, of in sorted(points.items()):
+        tx.execute(
             billed_point.update()
-            .where(billed_point.c.service_point_id == sa.bindparam("key"), billed_point.c.until < sa.bindparam("end"))
-            .values(until=sa.bindparam("end")),
-            [{"key": point, "end": end} for point, end in sorted(ends.items())],
+            .where(tx.among(billed_point.c.service_point_id, sorted(of)), billed_point.c.until < end)
+            .values(until=end)
         )
 
 

@@ -173,15 +173,18 @@ def locked_points(tx: Transaction, service_point_ids: Collection[str]) -> dict[s
     found = _billed_until(tx, points)
     missing = [point for point in points if point not in found]
     if missing:
-        tx.insert_new(billed_point, [{"service_point_id": point, "until": from_epoch(0)} for point in missing])
-        found.update(_billed_until(tx, missing))
+        never = from_epoch(0)
+        new = tx.insert_new(billed_point, [{"service_point_id": point, "until": never} for point in missing])
+        # Those that are ours say what was just written; where somebody else brought one meanwhile, all are looked at.
+        found.update(dict.fromkeys(missing, never) if new == len(missing) else _billed_until(tx, missing))
     return found
 
 
 def _billed_until(tx: Transaction, points: Sequence[str]) -> dict[str, datetime]:
-    select = sa.select(billed_point).where(tx.among(billed_point.c.service_point_id, points))
+    kept = billed_point.c
+    select = sa.select(kept.service_point_id, kept.until).where(tx.among(kept.service_point_id, points))
     rows = tx.rows(tx.locked(select.order_by(billed_point.c.service_point_id)))
-    return {row.service_point_id: row.until for row in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def corrections_due(tx: Transaction) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -47,6 +47,9 @@ class Rule(StrEnum):
     CREDITS_NOT_OVER_DEBITS = "credits_not_over_debits"
 
 
+_RULES = {rule.value: rule for rule in Rule}
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A ledger account to open."""
@@ -77,21 +80,16 @@ class Transfer:
 
 def open_accounts(tx: Transaction, *, accounts: Sequence[Account]) -> None:
     """Open accounts; those that are open already stay as they are."""
-    tx.insert_new(
-        ledger_account,
-        [
-            {"id": a.id, "kind": a.kind, "currency": a.currency, "rule": a.rule.value}
-            for a in sorted(accounts, key=lambda a: a.id)
-        ],
-    )
+    tx.insert_new(ledger_account, [_row(account) for account in sorted(accounts, key=lambda a: a.id)])
 
 
-def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
+def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[Account] = ()) -> int:
     """Post ``transfers``, all or none; returns how many were new.
 
     One whose id was posted before with the same content is passed over: the first answer stands (its instant is the
-    first one's). Raises :class:`TransferConflict`, :class:`AccountUnknown` or :class:`BalanceRuleBroken`; the unit of
-    work is then to be rolled back.
+    first one's). Accounts that they need and that are not open yet are opened if they are among ``opening``. Raises
+    :class:`TransferConflict`, :class:`AccountUnknown` or :class:`BalanceRuleBroken`; the unit of work is then to be
+    rolled back.
     """
     fresh = _not_yet_posted(tx, transfers)
     if not fresh:
@@ -106,7 +104,7 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
             )
         sums[transfer.debit_account][0] += transfer.amount.micro
         sums[transfer.credit_account][1] += transfer.amount.micro
-    _check_accounts(tx, fresh, sums)
+    open_, missing = _checked_accounts(tx, fresh, sums, opening)
     # Accounts in the order of their ids: two postings at once never wait for each other in a circle.
     tx.execute_many(
         ledger_account.update()
@@ -115,8 +113,9 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer]) -> int:
             debits=ledger_account.c.debits + sa.bindparam("more_debits"),
             credits=ledger_account.c.credits + sa.bindparam("more_credits"),
         ),
-        [{"key": key, "more_debits": d, "more_credits": c} for key, (d, c) in sorted(sums.items())],
+        [{"key": key, "more_debits": sums[key][0], "more_credits": sums[key][1]} for key in sorted(open_)],
     )
+    _open_with(tx, [missing[key] for key in sorted(missing)], sums)
     tx.insert(
         ledger_transfer,
         [
@@ -182,12 +181,23 @@ def _transfer(row: Row) -> Transfer:
     )
 
 
-def _check_accounts(tx: Transaction, transfers: Sequence[Transfer], sums: dict[str, list[int]]) -> None:
-    select = sa.select(ledger_account).where(tx.among(ledger_account.c.id, sorted(sums))).order_by(ledger_account.c.id)
-    found = {row.id: row for row in tx.rows(tx.locked(select))}
+def _checked_accounts(
+    tx: Transaction, transfers: Sequence[Transfer], sums: Mapping[str, Sequence[int]], opening: Collection[Account]
+) -> tuple[dict[str, Account], dict[str, Account]]:
+    """The accounts of ``sums`` that are open, locked in the order of their ids, and those that are to be opened."""
+    kept = ledger_account.c
+    select = sa.select(kept.id, kept.kind, kept.currency, kept.rule, kept.debits - kept.credits)
+    found: dict[str, Account] = {}
+    over: dict[str, int] = {}
+    for key, kind, currency, rule, above in tx.rows(
+        tx.locked(select.where(tx.among(kept.id, sorted(sums))).order_by(kept.id))
+    ):
+        found[key] = Account(key, kind, currency, _RULES[rule])
+        over[key] = above
+    missing = {one.id: one for one in opening if one.id not in found and one.id in sums}
     for transfer in transfers:
         for account_id in (transfer.debit_account, transfer.credit_account):
-            account = found.get(account_id)
+            account = found.get(account_id) or missing.get(account_id)
             if account is None:
                 raise AccountUnknown(f"transfer {transfer.id} names {account_id!r}, which is not open")
             if account.currency != transfer.amount.currency:
@@ -195,15 +205,32 @@ def _check_accounts(tx: Transaction, transfers: Sequence[Transfer], sums: dict[s
                     f"transfer {transfer.id} moves {transfer.amount.currency}, but {account_id} is kept in "
                     f"{account.currency}"
                 )
-    for account_id, (more_debits, more_credits) in sums.items():
-        account = found[account_id]
-        over = (account.debits + more_debits) - (account.credits + more_credits)
-        if (account.rule == Rule.DEBITS_NOT_OVER_CREDITS and over > 0) or (
-            account.rule == Rule.CREDITS_NOT_OVER_DEBITS and over < 0
+    for account in (*found.values(), *missing.values()):
+        if account.rule is Rule.NONE:
+            continue
+        debits, credits_ = sums[account.id]
+        above = over.get(account.id, 0) + debits - credits_
+        if (account.rule is Rule.DEBITS_NOT_OVER_CREDITS and above > 0) or (
+            account.rule is Rule.CREDITS_NOT_OVER_DEBITS and above < 0
         ):
             raise BalanceRuleBroken(
-                f"{account_id} would pass its bound by {Money(abs(over), account.currency)} ({account.rule})"
+                f"{account.id} would pass its bound by {Money(abs(above), account.currency)} ({account.rule})"
             )
+    return found, missing
+
+
+def _open_with(tx: Transaction, accounts: Sequence[Account], sums: Mapping[str, Sequence[int]]) -> None:
+    """Open ``accounts`` with what is posted to them at once; one that somebody else has just opened gets it added."""
+    rows = [{**_row(one), "debits": sums[one.id][0], "credits": sums[one.id][1]} for one in accounts]
+    if tx.add_up(ledger_account, rows, add=("debits", "credits"), same=("kind", "currency", "rule")) != len(rows):
+        raise AccountUnknown(
+            "an account that was to be opened has meanwhile been opened as one of another kind",
+            remedy="do it once more: nothing was posted",
+        )
+
+
+def _row(account: Account) -> dict[str, object]:
+    return {"id": account.id, "kind": account.kind, "currency": account.currency, "rule": account.rule.value}
 
 
 def balance(tx: Transaction, *, account_id: str) -> Money:

@@ -8,8 +8,8 @@ The one room that knows SQLite from PostgreSQL. A room above declares its tables
         prepay.deduct(tx, changes=receipt.changes, now=clock.now())
 """
 
-from wattledger.store._engine import JsonText, Row, Store, StoreUnreachable, Transaction, chunked
-from wattledger.store._facts import Fact, RecordedFact
+from wattledger.store._engine import Row, Store, StoreUnreachable, Transaction, chunked
+from wattledger.store._facts import Fact, JsonText, RecordedFact
 from wattledger.store._outbox import Handlers, dispatch_outbox, facts_since, recent_facts, undelivered
 from wattledger.store._tables import Instant, metadata
 

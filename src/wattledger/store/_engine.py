@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wattledger.kernel import Problem
-from wattledger.store._facts import Fact, outbox_rows
+from wattledger.store._facts import Fact, JsonText, outbox_rows
 from wattledger.store._tables import outbox
 
 _Item = TypeVar("_Item")
@@ -24,6 +24,7 @@ Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 # SQLite takes 32,766 parameters a statement and PostgreSQL 65,535; a list in an IN is cut well below both.
 _PARAMETERS_MAX = 10_000
+_COUNTED = {"preserve_rowcount": True}
 _MANY = 50  # rows from which on it pays to make them ready by columns
 _FOR_EVER = 2_000_000  # seconds; in milliseconds it must fit 31 bits
 _MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
@@ -35,12 +36,6 @@ class StoreUnreachable(Problem):
     slug = "store-unreachable"
     title = "The database cannot be reached"
     status = 503
-
-
-class JsonText(str):
-    """A document for a JSON column that is written out already: it goes into the database as it is."""
-
-    __slots__ = ()
 
 
 def _json_text(document: object) -> str:
@@ -55,6 +50,8 @@ def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Seq
 
 def _for_driver(kind: sa.types.TypeEngine[Any], values: list[Any], dialect: sa.Dialect) -> list[Any]:
     """A column of values as the driver takes them."""
+    if isinstance(kind, sa.JSON) and all(type(value) is JsonText for value in values):
+        return list(map(str, values))  # plain ones: of any other the driver asks first how it is to be written
     process = kind.dialect_impl(dialect).bind_processor(dialect)
     if process is None:
         return values
@@ -95,10 +92,26 @@ class Transaction:
         """Insert ``rows``, all of the same columns."""
         self.execute_many(sa.insert(table), rows)
 
-    def insert_new(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert the ``rows`` whose key is not there yet; leave those that are as they are."""
+    def insert_new(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """Insert the ``rows`` whose key is not there yet, leave the others as they are; returns how many were new."""
         insert = postgresql.insert if self._postgresql else sqlite.insert
-        self.execute_many(insert(table).on_conflict_do_nothing(), rows)
+        return self.execute_many(insert(table).on_conflict_do_nothing(), rows)
+
+    def add_up(
+        self, table: sa.Table, rows: Sequence[Mapping[str, object]], *, add: Iterable[str], same: Iterable[str]
+    ) -> int:
+        """Insert ``rows``; where the primary key is there already, add the ``add`` columns to what stands in it.
+
+        One that is there with other ``same`` columns stays as it is and does not count; returns how many did.
+        """
+        insert = postgresql.insert if self._postgresql else sqlite.insert
+        statement: Any = insert(table)
+        statement = statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={column: table.c[column] + statement.excluded[column] for column in add},
+            where=sa.and_(*(table.c[column] == statement.excluded[column] for column in same)),
+        )
+        return self.execute_many(statement, rows)
 
     def upsert(self, table: sa.Table, rows: Sequence[Mapping[str, object]], *, update: Iterable[str]) -> None:
         """Insert ``rows``; where the primary key is there already, overwrite the ``update`` columns."""
@@ -110,16 +123,17 @@ class Transaction:
         )
         self.execute_many(statement, rows)
 
-    def execute_many(self, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, object]]) -> None:
-        """Run ``statement`` once for each of ``rows``, all of the same names.
+    def execute_many(self, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, object]]) -> int:
+        """Run ``statement`` once for each of ``rows``, all of the same names; returns how many rows it took effect on.
 
         A few rows go as any statement does. Many are made ready for the driver by columns: to do it row by row, as
         SQLAlchemy does, takes longer than to write them.
         """
         if len(rows) < _MANY:
-            if rows:
-                self.connection.execute(statement, [dict(row) for row in rows])
-            return
+            if not rows:
+                return 0
+            told = [dict(row) for row in rows]
+            return self.connection.execute(statement, told, execution_options=_COUNTED).rowcount
         compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
         names = list(compiled.positiontup or compiled.binds)
         columns = [
@@ -131,7 +145,7 @@ class Transaction:
         made: Any = list(zip(*columns, strict=True))
         if not compiled.positional:
             made = [dict(zip(names, row, strict=True)) for row in made]
-        self.connection.exec_driver_sql(str(compiled), made)
+        return self.connection.exec_driver_sql(str(compiled), made, execution_options=_COUNTED).rowcount
 
     def among(self, column: sa.ColumnElement[str], values: Collection[str]) -> sa.ColumnElement[bool]:
         """The condition that a column of text is one of ``values``, however many: they are one parameter.
