@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from wattledger import readings
 from wattledger.app._system import opened
+from wattledger.app._validation import known_points
 from wattledger.cli import SystemOptions, Verdict
 from wattledger.kernel import Period
 from wattledger.readings import vee
@@ -39,6 +40,7 @@ def exception_queue(
     """The head of the queue, and how long it is."""
     asked = states or readings.ASKING
     with opened(options) as system, system.store.read() as tx:
+        known_points(tx, named=[] if point is None else [point])
         found = readings.exceptions(tx, states=asked, rule=rule, service_point_id=point, limit=limit)
         return found, readings.exception_count(tx, states=asked, rule=rule, service_point_id=point)
 

@@ -62,10 +62,11 @@ def _watts(told: str | None) -> int:
 
 def known_points(tx: Transaction, *, named: Collection[str]) -> list[str]:
     """These points, each once, in order; raises :class:`~wattledger.registry.ServicePointUnknown`."""
-    unknown = sorted(registry.unknown_points(tx, service_point_ids=named))
+    asked = {point for point in named if point.isprintable()}  # no database is asked for others
+    unknown = sorted(set(named) - asked | registry.unknown_points(tx, service_point_ids=asked))
     if unknown:
         raise registry.ServicePointUnknown(
-            f"no service point is called {unknown[0]}"
+            f"no service point is called {unknown[0]!r}"
             + (f", and {len(unknown) - 1} more are not there" if unknown[1:] else ""),
             remedy="name those that the registry has, or none for all",
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wattledger.readings import Action, Decided, ReadingException, State, Validated
 
 _NEVER = "never"
+_YEARS = (1970, 9998)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +111,11 @@ def _add_validate(group: typer.Typer, commands: ReviewedReadings) -> None:
         json: _Json = False,
     ) -> None:
         """Check what is stored: doubts and gaps become exceptions, short gaps are estimated. Safe to repeat."""
+        begin, end = _day(first, "--from"), _day(last, "--to")
+        if begin is not None and end is not None and end < begin:
+            raise OptionRefused(f"--to {end} is before --from {begin}", remedy="name the first day, then the last")
         done = commands.validate_readings(
-            SystemOptions(data, database, rules=rules),
-            first=_day(first, "--from"),
-            last=_day(last, "--to"),
-            points=point or None,
+            SystemOptions(data, database, rules=rules), first=begin, last=end, points=point or None
         )
         if json:
             _print_json(_validated(done))
@@ -151,7 +152,7 @@ def _add_queue(group: typer.Typer, commands: ReviewedReadings) -> None:
         found, total = commands.exception_queue(
             system,
             states=_states(state),
-            rule=rule,
+            rule=_rule(rule),
             point=point,
             limit=limit,
         )
@@ -180,9 +181,18 @@ def _states(told: Sequence[str] | None) -> Sequence[State] | None:
     return known or None
 
 
+def _rule(told: str | None) -> str | None:
+    from wattledger.readings import EDIT_REPLACED, vee  # noqa: PLC0415 - likewise
+
+    known = [*(rule.value for rule in vee.Rule), EDIT_REPLACED]
+    if told is not None and told not in known:
+        raise OptionRefused(f"--rule {told!r} is none", remedy=f"one of {', '.join(known)}")
+    return told
+
+
 def _add_accept(group: typer.Typer, commands: ReviewedReadings) -> None:
     @group.command()
-    def accept(
+    def accept(  # noqa: PLR0913 - one parameter an option
         exception: _Id,
         *,
         actor: _Actor,
@@ -191,10 +201,11 @@ def _add_accept(group: typer.Typer, commands: ReviewedReadings) -> None:
         second_person_above: SecondPersonAbove = SECOND_PERSON_ABOVE,
         data: Data = DATA_DEFAULT,
         database: Database = None,
+        json: _Json = False,
     ) -> None:
         """Let the value stand as it came."""
         verdict = Verdict(exception_id=exception, action="accept", actor=actor, reason=reason, preview=preview)
-        _decide(commands, _system(data, database, None, second_person_above), verdict)
+        _decide(commands, _system(data, database, None, second_person_above), verdict, json=json)
 
 
 def _add_edit(group: typer.Typer, commands: ReviewedReadings) -> None:
@@ -211,13 +222,14 @@ def _add_edit(group: typer.Typer, commands: ReviewedReadings) -> None:
         second_person_above: SecondPersonAbove = SECOND_PERSON_ABOVE,
         data: Data = DATA_DEFAULT,
         database: Database = None,
+        json: _Json = False,
     ) -> None:
         """Put other values in the place of those that are doubted or lack."""
         values = None if kwh is None else [part.strip() for part in kwh.split(",")]
         verdict = Verdict(
             exception_id=exception, action="edit", actor=actor, reason=reason, kwh=values, preview=preview
         )
-        _decide(commands, _system(data, database, None, second_person_above), verdict)
+        _decide(commands, _system(data, database, None, second_person_above), verdict, json=json)
 
 
 def _add_estimate(group: typer.Typer, commands: ReviewedReadings) -> None:
@@ -235,17 +247,18 @@ def _add_estimate(group: typer.Typer, commands: ReviewedReadings) -> None:
         rules: Rules = None,
         data: Data = DATA_DEFAULT,
         database: Database = None,
+        json: _Json = False,
     ) -> None:
         """Put an estimate there until the reading comes."""
         verdict = Verdict(
             exception_id=exception, action="estimate", actor=actor, reason=reason, method=method, preview=preview
         )
-        _decide(commands, _system(data, database, rules, second_person_above), verdict)
+        _decide(commands, _system(data, database, rules, second_person_above), verdict, json=json)
 
 
 def _add_reject(group: typer.Typer, commands: ReviewedReadings) -> None:
     @group.command()
-    def reject(
+    def reject(  # noqa: PLR0913 - one parameter an option
         exception: _Id,
         *,
         actor: _Actor,
@@ -254,20 +267,34 @@ def _add_reject(group: typer.Typer, commands: ReviewedReadings) -> None:
         second_person_above: SecondPersonAbove = SECOND_PERSON_ABOVE,
         data: Data = DATA_DEFAULT,
         database: Database = None,
+        json: _Json = False,
     ) -> None:
         """Take the value out: it is missing until a reading comes or somebody estimates it."""
         verdict = Verdict(exception_id=exception, action="reject", actor=actor, reason=reason, preview=preview)
-        _decide(commands, _system(data, database, None, second_person_above), verdict)
+        _decide(commands, _system(data, database, None, second_person_above), verdict, json=json)
 
 
 def _system(data: Path, database: str | None, rules: Path | None, above: str) -> SystemOptions:
     return SystemOptions(data, database, rules=rules, second_person_above=money_limit(above))
 
 
-def _decide(commands: ReviewedReadings, system: SystemOptions, verdict: Verdict) -> None:
+def _decide(commands: ReviewedReadings, system: SystemOptions, verdict: Verdict, *, json: bool) -> None:
     decided = commands.decide_exception(system, verdict)
     one = decided.exception
     before, after = (f"{Decimal(values.known_wh).scaleb(-3):f}" for values in (decided.before, decided.after))
+    if json:
+        _print_json(
+            {
+                "exception": as_json(one),
+                "energy_before": before,
+                "energy_after": after,
+                "effect": None if decided.effect is None else decided.effect.text,
+                "currency": None if decided.effect is None else decided.effect.currency,
+                "waits": decided.waits,
+                "preview": verdict.preview,
+            }
+        )
+        return
     effect = "no tariff prices it" if decided.effect is None else f"{decided.effect} on the bill, by the price"
     if verdict.preview:
         became = "would need a second person" if decided.waits else "would be carried out"
@@ -284,9 +311,12 @@ def _decide(commands: ReviewedReadings, system: SystemOptions, verdict: Verdict)
 
 def _day(told: str | None, option: str) -> date | None:
     try:
-        return None if told is None else date.fromisoformat(told)
+        day = None if told is None else date.fromisoformat(told)
     except ValueError as error:
         raise OptionRefused(f"{option} {told!r} is no day", remedy="write it as 2026-03-01") from error
+    if day is not None and not _YEARS[0] <= day.year <= _YEARS[1]:
+        raise OptionRefused(f"{option} {told!r} is no day that is read", remedy="write it as 2026-03-01")
+    return day
 
 
 def _span(start: datetime, end: datetime) -> str:
