@@ -46,7 +46,7 @@ _JUDGE = """async () => {
 }"""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # no longer: while it lives the thread has a running loop, which others refuse to be in
 def browser() -> Iterator[Browser]:
     """Chromium as the system has it."""
     program = next(filter(None, map(shutil.which, _BROWSERS)), None)
@@ -74,7 +74,7 @@ def judge() -> Judge:
     return look
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def town_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a small town is served, pages included. One prepaid home is dark: its wallet is empty."""
     if built_pages() is None:

@@ -329,7 +329,7 @@ def stats(tx: Transaction) -> StoreStats:
         present=head.present,
         batches=head.version,
         last_at=head.last_at,
-        files_at=folder_of(tx, head).url if entries else head.files,
+        files_at=folder_of(tx, head).shown if entries or head.files else None,
         retired_files=int(retired),
         registers=register_count(tx),
         channels=channels,

@@ -114,7 +114,7 @@ def files_lie_at(tx: Transaction, *, url: str | None) -> Folder:
     if url is not None and url != head.files:
         if tx.execute(sa.select(sa.func.count()).select_from(t.reading_file)).scalar_one():
             raise FilesElsewhere(
-                f"there are files at {folder_of(tx, head).url}, and {url} is another place",
+                f"there are files at {folder_of(tx, head).shown}, and {folder_at(url).shown} is another place",
                 remedy="leave out --files, or copy them there and set reading_head.files",
             )
         folder_at(url)

@@ -59,12 +59,21 @@ class FilesUnwritable(Problem):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folder:
-    """Where files lie: a local folder or any ``pyarrow.fs`` URL (``s3://bucket/readings``)."""
+    """Where files lie: a local folder or any ``pyarrow.fs`` URL (``s3://bucket/readings``).
+
+    ``shown`` is the ``url`` as people may see it, without who asks and with which secret.
+    """
 
     url: str
     system: Any
     base: str
     local: bool
+
+    @property
+    def shown(self) -> str:
+        """The URL without credentials."""
+        scheme, separator, rest = self.url.partition("://")
+        return self.url if not separator else f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
     def at(self, path: str) -> str:
         """A file's path in the file system."""
@@ -79,12 +88,12 @@ class Folder:
                 yield file
         except FileNotFoundError as error:
             raise FilesUnreadable(
-                f"{self.url}/{path} is listed and not there",
+                f"{self.shown}/{path} is listed and not there",
                 remedy="put it back from a copy; `wattledger readings verify` tells which are missing",
             ) from error
         except (OSError, ValueError, pa.ArrowException) as error:
             raise FilesUnreadable(
-                f"{self.url}/{path}: {_first_line(error)}",
+                f"{self.shown}/{path}: {_first_line(error)}",
                 remedy="put it back from a copy; `wattledger readings verify` tells which are damaged",
             ) from error
 
@@ -99,7 +108,7 @@ class Folder:
                     stream.write(data)
         except OSError as error:
             raise FilesUnwritable(
-                f"{self.url}/{path}: {error.strerror or _first_line(error)}",
+                f"{self.shown}/{path}: {error.strerror or _first_line(error)}",
                 remedy="make room or let the folder be written to, and run it again: nothing was lost",
             ) from error
 
@@ -115,7 +124,7 @@ class Folder:
             found = self.system.get_file_info(fs.FileSelector(self.base, recursive=True, allow_not_found=True))
         except OSError as error:
             raise FilesUnreadable(
-                f"{self.url} cannot be listed: {_first_line(error)}", remedy="make it a folder that may be read"
+                f"{self.shown} cannot be listed: {_first_line(error)}", remedy="make it a folder that may be read"
             ) from error
         cut = len(self.base.rstrip("/")) + 1
         ours = {one.path[cut:]: one.size for one in found if one.is_file and one.path.endswith((".parquet", ".tmp"))}
