@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -203,6 +205,46 @@ def test_what_is_wrong_is_a_problem_document(http: httpx.Client, queue: dict[str
         assert cause in answer.json()["detail"]
     assert http.get(f"{V1}/exceptions/nothing").status_code == 404
     assert http.get(f"{V1}/exceptions").json()["items"] == queue["items"]
+
+
+def test_of_many_that_decide_at_once_one_does(http: httpx.Client, queue: dict[str, Any]) -> None:
+    spike = of(queue, "h0")
+    before = Decimal(http.get(f"{V1}/contracts/h0/balance").json()["available"])
+    with ThreadPoolExecutor(6) as people:
+        answers = list(
+            people.map(
+                lambda number: decide(http, spike, "edit", values=[f"0.{number}"], actor=f"p{number}"), range(1, 7)
+            )
+        )
+    (done,) = [answer.json() for answer in answers if answer.status_code == 200]
+    assert sorted(answer.status_code for answer in answers) == [200, *[409] * 5]
+    after = Decimal(http.get(f"{V1}/contracts/h0/balance").json()["available"])
+    assert after - before == -Decimal(done["effect"])
+    assert Decimal(done["effect"]) == (Decimal(done["energy_after"]) - 4) / 2
+    assert len(http.get(f"{V1}/exceptions/{spike['id']}").json()["steps"]) == 2
+
+
+def test_a_wallet_gets_back_what_an_estimate_took_too_much(
+    http: httpx.Client, grid: Grid, system: System, queue: dict[str, Any]
+) -> None:
+    del queue
+    (gap,) = http.get(f"{V1}/exceptions", params={"state": "filled"}).json()["items"]
+    values = http.get(f"{V1}/exceptions/{gap['id']}").json()["values"]
+    assert [(one["came"], one["came_quality"], one["stands_quality"]) for one in values] == [
+        (None, "missing", "estimated")
+    ] * 4
+    assert [one["start"] for one in values][:2] == ["2026-03-10T10:00:00Z", "2026-03-10T10:15:00Z"]
+    before = Decimal(http.get(f"{V1}/contracts/h1/balance").json()["available"])
+    known = history().picked(np.isin(np.arange(DAYS * 96), range(GAP, GAP + 4)))
+    late = replace(known, values=known.values - 60)
+    system.deliver(batch=grid.batch("late", {"h1": late}))
+    after = Decimal(http.get(f"{V1}/contracts/h1/balance").json()["available"])
+    estimated, came = sum(Decimal(one["stands"]) for one in values), Decimal(int(late.values.sum())) / 1000
+    assert estimated - came == Decimal("0.240")
+    assert after - before == (estimated - came) / 2
+    shown = http.get(f"{V1}/exceptions/{gap['id']}").json()
+    assert shown["exception"]["state"] == "superseded"
+    assert [one["stands_quality"] for one in shown["values"]] == ["actual"] * 4
 
 
 def test_a_reading_that_comes_closes_its_exception(
