@@ -165,7 +165,8 @@ def test_what_is_wrong_is_a_problem_document(http: httpx.Client, queue: dict[str
         (_DECIDE, {**_SAID, "reason": " "}, 422, "decision-refused", "reason"),
         (_DECIDE, {**_SAID, "reason": "a\x00"}, 422, "decision-refused", "reason"),
         (_DECIDE, {**_SAID, "actor": "\x00a"}, 422, "decision-refused", "actor"),
-        (_DECIDE, {**_SAID, "revision": 9}, 409, "exception-decided", "9"),
+        (_DECIDE, {**_SAID, "actor": "VEE"}, 422, "decision-refused", "actor"),  # steps that nobody took have that name
+        (_DECIDE, {**_SAID, "revision": 9}, 409, "exception-decided", f"/exceptions/{of(queue, 'h0')['id']} or"),
         (_DECIDE, {**_SAID, "values": ["1"]}, 422, "decision-refused", "values"),
         (_DECIDE, {**_EDIT, "values": ["1"], "method": "linear"}, 422, "decision-refused", "method"),
         (_DECIDE, _EDIT, 422, "decision-refused", "0 values for 1"),
@@ -255,6 +256,16 @@ def test_a_reading_that_comes_closes_its_exception(
     shown = http.get(f"{V1}/exceptions/{long['id']}").json()
     assert (shown["exception"]["state"], [step["actor"] for step in shown["steps"]]) == ("superseded", ["vee", "vee"])
     assert decide(http, long, "estimate").status_code == 409
+
+
+def test_who_did_not_see_what_has_come_is_told_how_to(http: httpx.Client, grid: Grid, queue: dict[str, Any]) -> None:
+    grid.deliver("other", {"h0": history(spike=5_000)})  # and nobody has looked at it
+    late = decide(http, of(queue, "h0"), "accept").json()
+    assert late["status"] == 409
+    assert "`wattledger readings validate --from 2026-03-10 --to 2026-03-10 --point h0`" in late["remedy"]
+    assert http.post(f"{V1}/validations", json=LAST).json()["exceptions_changed"] == 1
+    spike = of(http.get(f"{V1}/exceptions").json(), "h0")
+    assert decide(http, spike, "accept", revision=2).json()["energy_after"] == "5.000"
 
 
 def test_what_nobody_prices_goes_by_energy_then_by_age(http: httpx.Client, grid: Grid, system: System) -> None:

@@ -18,6 +18,7 @@ from wattledger.readings._bounded import bounded_estimates
 from wattledger.readings._exceptions import (
     EDIT_REPLACED,
     LIVE,
+    MACHINE,
     Action,
     ExceptionStep,
     Proposal,
@@ -210,6 +211,8 @@ def _as_said(decision: Decision) -> Decision:
             raise DecisionRefused(f"{name}: {len(said)} characters", remedy=f"say it in 1 to {most} characters")
         if _NOT_KEPT.search(said):
             raise DecisionRefused(f"{name}: {said[:_TOLD_MAX]!r} is no text", remedy="leave out what is no character")
+    if actor.casefold() == MACHINE:
+        raise DecisionRefused(f"actor: {actor!r} stands for what nobody decided", remedy="name the person who decides")
     if decision.wh is not None and decision.action != "edit":
         raise DecisionRefused(f"values are given, and {decision.action} takes none", remedy="only an edit takes values")
     if decision.method is not None and decision.action != "estimate":
@@ -219,7 +222,7 @@ def _as_said(decision: Decision) -> Decision:
 
 def _check_unchanged(one: ReadingException, decision: Decision, stands: Values) -> None:
     """Nobody was faster, and nothing has come that the decision does not know of."""
-    look = "look at it again: GET /api/v1/exceptions/{id} or `wattledger readings queue`"
+    look = f"look at it again: GET /api/v1/exceptions/{one.id} or `wattledger readings queue`"
     if not one.live:
         raise ExceptionDecided(
             f"exception {one.id} was {one.state} on {one.changed_at.isoformat()} by {one.decided_by or 'itself'}",
@@ -232,9 +235,11 @@ def _check_unchanged(one: ReadingException, decision: Decision, stands: Values) 
     came = np.isin(stands.quality, METERED)
     moved = ~stands.same(one.made) if len(one.made) else came & (stands.wh != one.seen.wh)
     if moved.any():
+        last = one.period.end - timedelta(seconds=one.seconds)
         raise ExceptionDecided(
             f"exception {one.id}: {int(moved.sum())} of its intervals have other values by now",
-            remedy="validate the time again: wattledger readings validate",
+            remedy=f"validate the time again: POST /api/v1/validations or `wattledger readings validate --from "
+            f"{one.period.start:%Y-%m-%d} --to {last:%Y-%m-%d} --point {one.service_point_id}`",
         )
 
 
