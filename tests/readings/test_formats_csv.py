@@ -505,7 +505,8 @@ def test_a_line_of_units_and_a_report_date_are_no_readings(reads: Reads) -> None
     text = f"Report Date,Start,Energy\n,,[kWh]\n2024-07-05 08:00,{A},1\n2024-07-05 08:00,{B},2\n"
     file = reads(text)
     assert starts(only(file)) == [A, B]
-    assert told(file, "line of units")
+    assert told(file, "Units were taken from the line under the names")
+    assert not told(file, "taken as kWh")
     assert told(file, "Not read", "Report Date")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta, timezone
 
 from wattledger.readings.formats._exact import UNITS, Unit
 from wattledger.readings.formats._model import Direction
@@ -23,37 +24,45 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_NUMBER = re.compile(r"[+-]?[0-9][0-9., \u00a0]{0,40}(?:[eE][+-]?[0-9]{1,2})?|[+-]?[.,][0-9]{1,40}")
+_NUMBER = re.compile(r"[+-]?[0-9][0-9., \u00a0\u202f'\u2019]{0,40}(?:[eE][+-]?[0-9]{1,2})?|[+-]?[.,][0-9]{1,40}")
 # kWh and its kin are found even inside a word (ImportkWh); a bare Wh, kW or W only as a word of its own.
 _UNIT = re.compile(
     r"[kmg]wh|[km]varh|[km]vah|(?<![^\W\d_])(?:wh|varh|vah|[kmg]?w|[km]?var|[km]?va)(?![^\W\d_])", re.IGNORECASE
 )
+_DAY = 86_400
+_MOST_TOLD = 12
 _HUMP = re.compile(r"(?<=[a-zäöüé])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+")
 
 _TIME = _set(
     "date time datetime timestamp stamp zeitstempel datum uhrzeit zeit horodate tstp epoch unixtime start end begin "
-    "ending beginning starttime endtime startdate enddate début debut fin"
+    "ending beginning starttime endtime startdate enddate début debut fin fecha data tijd tid dato horodatage "
+    "ende einde fim slut anfang beginn inicio inizio"
 )
 _TIME_ALONE = _set("day hour interval period from to von bis ab ts dt when until utc gmt local read reading and of")
 _NOT_TIME = _set(
     "zone timezone use tou tariff revision bill billing update updated created published due next scheduled cost "
     "price days hours minutes offset"
 )
-_END = _set("end ending endtime enddate to bis until fin")
-_START = _set("start begin beginning from von ab starttime startdate début debut")
+_END = _set("end ending endtime enddate to bis until fin ende einde fim slut")
+_START = _set("start begin beginning from von ab starttime startdate début debut anfang beginn inicio inizio")
 _UTC = frozenset({"utc", "gmt", "zulu"})
+_UTC_OFFSET = re.compile(r"(?:utc|gmt)[ _]*([+\-\u2212])[ _]*([0-9]{1,2})(?::?([0-9]{2}))?(?![0-9])", re.IGNORECASE)
+# kWh/h is the mean power of an hour, though its letters begin as an energy's.
+_PER_HOUR = re.compile(r"\s*/\s*(?:h|hr|hour)(?![^\W\d_])", re.IGNORECASE)
 
 _VALUE = _set(
     "value values consumption consumed usage energy import imported export exported quantity load demand verbrauch "
     "wert valeur generation generated production produced feedin einspeisung bezug delivered received reading readings "
-    "use power leistung net consommation energie"
+    "use power leistung net consommation energie verbruik consumo kulutus teruglevering prelievo immissione"
 )
 _NOT_VALUE = _set(
     "cost price charge charges rate tariff eur gbp usd aud pence amount temperature temp flag quality status tax fee "
     "carbon emissions type id number name code unit units uom duration"
 )
-_RUNNING = _set("cumulative cumulated index zählerstand odometer counter")
+_RUNNING = _set(
+    "cumulative cumulated accumulated index zählerstand zaehlerstand zählerstände stand meterstand odometer counter"
+)
 
 _POINT = (
     _set("nmi mpan mprn mpxn ean esid esiid lclid malo melo prm pod cups"),
@@ -65,11 +74,13 @@ _QUALITY = _set("quality flag status validity validated estimated actual est qua
 _UNITS = frozenset({"unit", "units", "uom", "unité", "einheit"})
 _REGISTER = _set("type direction flow channel register stream suffix obis")
 
-_IMPORT_FIRM = _set("import imported bezug delivered drawn")
-_IMPORT = _set("consumption consumed usage use demand load verbrauch consommation")
+_IMPORT_FIRM = _set("import imported bezug delivered drawn afname prelievo soutirage uttak")
+_IMPORT = _set(
+    "consumption consumed usage use demand load verbrauch consommation verbruik consumo kulutus forbruk forbrug"
+)
 _EXPORT = _set(
     "export exported generation generated production produced feedin einspeisung received surplus returned injection "
-    "solar pv"
+    "solar pv teruglevering teruggeleverd immissione vertido excedente excedentes innmating eingespeist"
 )
 _SUFFIX = {"e": Direction.IMPORT, "q": Direction.IMPORT, "b": Direction.EXPORT, "k": Direction.EXPORT}
 _SUFFIXED = re.compile(r"([EQBKeqbk])[0-9]")
@@ -90,7 +101,10 @@ class Name:
         found = _UNIT.search(text)
         rest = f"{text[: found.start()]} {text[found.end() :]}" if found else text
         words = frozenset(_WORD.findall(_HUMP.sub(" ", rest).lower()))
-        return cls(text, words, UNITS[found[0].lower()] if found else None)
+        unit = found[0].lower() if found else ""
+        if found and unit.endswith("h") and _PER_HOUR.match(text, found.end()):
+            unit = unit.removesuffix("h")
+        return cls(text, words, UNITS.get(unit))
 
     @property
     def is_time(self) -> bool:
@@ -103,6 +117,14 @@ class Name:
     def is_end(self) -> bool:
         """Whether it names the end of an interval."""
         return bool(self.words & _END) and not self.words & _START
+
+    @property
+    def offset(self) -> int | None:
+        """Seconds east of UTC that it names: 0 for *UTC*, 3600 for *UTC+1*; ``None`` when it names none."""
+        if match := _UTC_OFFSET.search(self.text):
+            hours, minutes = int(match[2]), int(match[3] or 0)
+            return (hours * 3600 + minutes * 60) * (1 if match[1] == "+" else -1)
+        return 0 if self.words & _UTC else None
 
     @property
     def is_running_total(self) -> bool:
@@ -152,7 +174,10 @@ class Layout:
     date: int | None = None
     time: int | None = None
     ends: bool = False
-    utc: bool = False
+    starts: bool = False
+    """Whether its name says that the time is a start."""
+    offset: int | None = None
+    """Seconds east of UTC of the times, if a name says it."""
     length: int | None = None
     """Seconds of an interval, as far as a name says (*per half hour*)."""
     point: int | None = None
@@ -230,6 +255,8 @@ def layout_of(rows: Sequence[list[str]]) -> Layout:
         next((row[index] for row in data if index < len(row) and row[index].lower() not in MISSING), "")
         for index in range(width)
     ]
+    if units:
+        names = _with_units(names, rows[first - 1], samples, first - 1)
     layout = Layout(width=width, first=first, values=[])
     _find_times(layout, names, samples, data)
     _find_others(layout, names)
@@ -237,13 +264,24 @@ def layout_of(rows: Sequence[list[str]]) -> Layout:
     if header:
         layout.said.append(f"Rows before the names of the columns, which hold no readings: {header}.")
     if units:
-        layout.said.append("The line of units under the names of the columns was not read.")
+        layout.said.append("Units were taken from the line under the names of the columns.")
     _tell(layout, names, nameless=header is None)
     return layout
 
 
 def _is_row_of_units(row: list[str]) -> bool:
     return any(Name.of(cell).unit for cell in row) and all(_is_plain_name(cell) for cell in row)
+
+
+def _with_units(names: list[Name], row: list[str], samples: list[str], number: int) -> list[Name]:
+    """The names with the units that stand under them."""
+    found = []
+    for index, name in enumerate(names):
+        unit = Name.of(row[index]).unit if index < len(row) and is_number(samples[index]) else None
+        if unit and name.unit and unit != name.unit:
+            raise NoLayout(f"{shown(name.text)} has another unit under it: {shown(row[index])}", number)
+        found.append(replace(name, unit=name.unit or unit))
+    return found
 
 
 def _find_times(layout: Layout, names: list[Name], samples: list[str], data: Sequence[list[str]]) -> None:
@@ -279,7 +317,10 @@ def _find_times(layout: Layout, names: list[Name], samples: list[str], data: Seq
     else:
         raise NoLayout("no column holds dates with times that can be understood", layout.first)
     layout.ends = names[used[-1]].is_end
-    layout.utc = any(names[index].words & _UTC for index in used)
+    layout.starts = bool(names[used[-1]].words & _START)
+    layout.offset = next((found for index in used if (found := names[index].offset) is not None), None)
+    if layout.offset is not None and abs(layout.offset) >= _DAY:
+        raise NoLayout(f"{shown(names[used[-1]].text)} names no offset from UTC that there is")
 
 
 def _find_others(layout: Layout, names: list[Name]) -> None:
@@ -385,8 +426,9 @@ def _tell(layout: Layout, names: list[Name], *, nameless: bool) -> None:
         said.append(f"Times were found in column {' and '.join(called(index) for index in used)}.")
     if layout.ends:
         said.append(f"Times in column {called(used[-1])} are the ends of the intervals.")
-    if layout.utc:
-        said.append(f"Times in column {called(used[-1])} are in UTC, as its name says.")
+    if layout.offset is not None:
+        hours = timezone(timedelta(seconds=layout.offset))
+        said.append(f"Times in column {called(used[-1])} are in {hours}, as its name says.")
     if not nameless:
         for value in layout.values:
             if not names[value.index].is_value:
@@ -398,4 +440,5 @@ def _tell(layout: Layout, names: list[Name], *, nameless: bool) -> None:
         }
         left = [called(index) for index, name in enumerate(names) if index not in read and name.text]
         if left:
-            said.append(f"Not read: column{'s' if len(left) > 1 else ''} {', '.join(left)}.")
+            more = f" and {len(left) - _MOST_TOLD} more" if len(left) > _MOST_TOLD else ""
+            said.append(f"Not read: column{'s' if len(left) > 1 else ''} {', '.join(left[:_MOST_TOLD])}{more}.")

@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import timedelta, timezone, tzinfo
 from fractions import Fraction
 
 import numpy as np
@@ -28,6 +28,7 @@ from wattledger.readings.formats._columns import (
     direction_of,
     layout_of,
 )
+from wattledger.readings.formats._decimals import pointed
 from wattledger.readings.formats._exact import LENGTHS, UNITS, BadNumber, Rows, Unit, exact, remarks, settle
 from wattledger.readings.formats._model import (
     Channel,
@@ -58,7 +59,6 @@ _LONGEST_RUN = 8
 _GRID = 900
 _MANY = 48
 
-_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _METHOD = re.compile(r"([aefsn])[0-9]{1,2}")
 
 # Words of many lands; 220 and 67 are the true and the substitute value of MSCONS, W the German "wahrer Wert".
@@ -107,10 +107,14 @@ def _delimiter(source: Source, lines: list[str]) -> str:
     """The delimiter by which the first lines are a table of readings; if none, the one that cuts most."""
     sample = lines[:_SAMPLE_LINES]
     widest, width = ",", 1
+    refused: str | None = None
     for delimiter in _DELIMITERS:
         try:
             rows = _cut(source, sample, delimiter)[0].sample()
         except ReadingsFileRefused:
+            # A table that is refused for its shape is one, if most of its lines are cut: then that is what is told.
+            if refused is None and 2 * sum(delimiter in line for line in sample) > len(sample):
+                refused = delimiter
             continue
         try:
             layout_of(rows)
@@ -119,7 +123,7 @@ def _delimiter(source: Source, lines: list[str]) -> str:
                 widest, width = delimiter, len(rows[-1])
         else:
             return delimiter
-    return widest
+    return refused or widest
 
 
 def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[Table, list[str]]:
@@ -188,6 +192,8 @@ class _Reader:
         stamps = self._stamps(zone)
         groups = self._groups(stamps)
         labels, shift = self._on_grid(stamps, groups)
+        if not stamps.instants:
+            self._look_like_ends(labels, min(group.seconds for group in groups))
         values = self._layout.values
         columns = [self._table.column(value.index) for value in values]
         missing = [np.array([text.lower() in MISSING for text in texts]) for texts in columns]
@@ -262,9 +268,15 @@ class _Reader:
         except BadStamp as bad:
             raise self._refuse(bad.cause, bad.index, bad.remedy) from bad
         self._said += stamps.said
-        if stamps.instants or layout.utc:
-            self._zone = UTC if layout.utc else stamps.zone
-            return Stamps(stamps.seconds, instants=True)
+        if stamps.to_midnight and not layout.starts and not layout.ends:
+            layout.ends = True
+            self._said.append("Times that reach 24:00 and have no 00:00 were taken as the ends of the intervals.")
+        if stamps.instants:
+            self._zone = stamps.zone
+            return stamps
+        if layout.offset is not None:
+            self._zone = timezone(timedelta(seconds=layout.offset))
+            return Stamps(stamps.seconds - layout.offset, instants=True)
         if zone is None:
             raise ZoneNeeded(path=self._source.path, line=int(self._lines[0]), stamp=texts[0])
         return stamps
@@ -275,6 +287,9 @@ class _Reader:
         rows: dict[tuple[str, str], Sequence[int]] = {("", ""): range(count)}
         if layout.point is not None or self._registers:
             points = table.column(layout.point) if layout.point is not None else [""] * count
+            if _are_row_numbers(points, stamps):
+                self._said.append("A column that has another value in every row names no points and was not read.")
+                points = [""] * count
             found: dict[tuple[str, str], list[int]] = defaultdict(list)
             for index, (point, register) in enumerate(zip(points, self._registers or [""] * count, strict=True)):
                 found[point.lstrip("'"), register].append(index)
@@ -350,6 +365,15 @@ class _Reader:
                 raise self._refuse(f"intervals of {group.seconds // 60} minutes begin {phase} s after a full one", row)
         return labels, shift
 
+    def _look_like_ends(self, labels: NDArray[np.int64], length: int) -> None:
+        """Says so when what counts as starts begins one interval after a midnight and ends at one."""
+        layout = self._layout
+        if not (layout.ends or layout.starts) and labels.min() % DAY == length and labels.max() % DAY == 0:
+            self._said.append(
+                f"Times were taken as the starts of the intervals, though they run from {length // 60} minutes after "
+                "midnight to midnight; name the column end if they are ends."
+            )
+
     # --- qualities
 
     def _graded(self) -> tuple[NDArray[np.uint8], list[str]] | None:
@@ -396,10 +420,13 @@ class _Reader:
         name = group.name or value.name or "readings"
         chosen = ["0" if absent[row] else texts[row] for row in rows.tolist()]
         try:
-            numbers = exact(self._pointed(chosen, rows), exponent=exponent, ratio=ratio)
+            plain, said = pointed(chosen, delimiter=self._delimiter)
+            self._said += said
+            numbers = exact(plain, exponent=exponent, ratio=ratio)
         except BadNumber as bad:
             where = f"column {shown(value.name)}: " if value.name else ""
-            raise self._refuse(f"{where}{bad.cause}", int(rows[bad.index])) from bad
+            remedy = "write numbers with a decimal point" if "may be" in bad.cause else None
+            raise self._refuse(f"{where}{bad.cause}", int(rows[bad.index]), remedy) from bad
         qualities = np.full(len(rows), Quality.ACTUAL, dtype=np.uint8)
         codes: dict[str, int] = {}
         if self._grades is not None:
@@ -486,36 +513,11 @@ class _Reader:
         if len(known) >= _MANY and bool((steps >= 0).all()) and 2 * int((steps > 0).sum()) > len(steps):
             self._said.append(f"{name}: the values never fall; if they are a running total, they are not intervals.")
 
-    def _pointed(self, texts: list[str], rows: NDArray[np.int64]) -> list[str]:
-        """The numbers with a decimal point and nothing between their digits; refuses what may be read in two ways."""
-        with_comma = [index for index, text in enumerate(texts) if "," in text]
-        if not with_comma:
-            return texts
-        if self._comma_is_decimal([texts[index] for index in with_comma], texts):
-            self._said.append("The comma in the values is the decimal sign.")
-            grouped = [text.replace(",", "\0").replace(".", ",").replace("\0", ".") for text in texts]
-        else:
-            grouped = texts
-        for index, text in enumerate(grouped):
-            if "," in text and not _GROUPED.fullmatch(text):
-                raise self._refuse(f"{shown(texts[index])} is not a number as the others are", int(rows[index]))
-        if self._delimiter == "," and grouped is texts and not any("." in text for text in grouped):
-            first = with_comma[0]
-            raise self._refuse(
-                f"the comma in {shown(texts[first])} may be the decimal sign or set off thousands; nothing tells which",
-                int(rows[first]),
-                "write numbers with a decimal point",
-            )
-        return [text.replace(",", "") for text in grouped]
 
-    def _comma_is_decimal(self, with_comma: list[str], texts: list[str]) -> bool:
-        both = next((text for text in with_comma if "." in text), None)
-        if both is not None:
-            return both.rfind(",") > both.rfind(".")
-        if any(not _GROUPED.fullmatch(text) or text.lstrip("+-").startswith("0") for text in with_comma):
-            return True
-        # 1,234 everywhere: what the points in other numbers are tells, and else what the delimiter suggests.
-        return self._delimiter != "," and not any("." in text for text in texts)
+def _are_row_numbers(points: Sequence[str], stamps: Stamps) -> bool:
+    """Whether every row has a point and a time of its own: then they number the rows."""
+    count = len(points)
+    return count > 2 and len(set(points)) == count == len(np.unique(stamps.seconds))  # noqa: PLR2004 - a pair may be chance
 
 
 def _unit_named(cell: str) -> Unit | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wattledger.readings.formats._columns import Name
 from wattledger.readings.formats._source import Source, shown
@@ -183,7 +184,8 @@ def _hour_column(table: Table, header: int, names: list[Name]) -> int | None:
     for index, name in enumerate(names):
         words = name.words - {"of", "day", "the", "no", "number"}
         if (
-            words & (_HOURS | _PERIODS)
+            name.unit is None
+            and words & (_HOURS | _PERIODS)
             and not words & _NOT_ONE
             and index < len(row)
             and re.fullmatch(r"[0-9]{1,2}", row[index])
@@ -219,6 +221,19 @@ def _with_times(source: Source, table: Table, header: int, column: int) -> tuple
             line=table.lines[header + 1 + odd],
             remedy="write the time of day, such as 13:00",
         )
+    for index, (before, after) in enumerate(pairwise(numbers)):
+        if (
+            before == high - 1
+            and after == low
+            and hourly
+            and numbers[index + 1 - (high - low) : index + 1] == list(range(low, high))
+        ):
+            raise source.refuse(
+                f"{shown(name)}: this day has {before + from_zero} hours and others {day}: whether they are counted, "
+                "as on a day when clocks change, or the last is missing, is not clear",
+                line=table.lines[header + 1 + index],
+                remedy="write the time of day, such as 13:00",
+            )
     minutes = 1440 // day
     rows = [list(row) for row in table.rows]
     rows[header][column] = "time"

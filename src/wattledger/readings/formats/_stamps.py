@@ -73,6 +73,8 @@ class Stamps:
     instants: bool
     said: tuple[str, ...] = ()
     zone: tzinfo | None = None
+    to_midnight: bool = False
+    """Whether days are written as running to 24:00, and none as beginning at 00:00."""
 
 
 # --- reading one text ---------------------------------------------------------------------------------------------
@@ -87,6 +89,8 @@ class _Date:
     second: int = 0
     year: int = 0
     dotted: bool = False
+    year_first: int | None = None
+    """The day if it is year, month, day, where its year has two digits and that is possible."""
 
 
 def _day_number(year: int, month: int, day: int) -> int:
@@ -107,7 +111,8 @@ def _date(text: str) -> _Date | None:
             return _Date(_day_number(*map(int, compact if year is None else (year, month, day))))
         if match := _YEAR_LAST.fullmatch(text):
             first, separator, second, year = match.groups()
-            found = _Date(None, int(first), int(second), _year(year), separator == ".")
+            short = _year_first(first, second, year) if len(year) < 4 else None  # noqa: PLR2004 - as in _year
+            found = _Date(None, int(first), int(second), _year(year), separator == ".", short)
             return found if any(_tried(found, swapped=swapped) is not None for swapped in (False, True)) else None
         if match := _DAY_NAME_YEAR.fullmatch(text):
             day, name, year = match.groups()
@@ -117,6 +122,13 @@ def _date(text: str) -> _Date | None:
             return None
         return _Date(_day_number(_year(year), _MONTHS[name[:3].lower()], int(day)))
     except (ValueError, KeyError):
+        return None
+
+
+def _year_first(year: str, month: str, day: str) -> int | None:
+    try:
+        return _day_number(2000 + int(year), int(month), int(day))
+    except ValueError:
         return None
 
 
@@ -137,7 +149,7 @@ class _Time:
 
 def _time(text: str) -> _Time | None:
     """``text`` as a time of day (up to 24:00) with its offset, if it has one; ``None`` when it is none."""
-    match = _TIME.fullmatch(text) or _COMPACT_TIME.fullmatch(text)
+    match = None if len(text) > _LONGEST else _TIME.fullmatch(text) or _COMPACT_TIME.fullmatch(text)
     if match is None:
         return None
     hours, minutes, seconds, half, offset = match.groups()
@@ -210,7 +222,7 @@ def _both(text: str) -> tuple[_Date, _Time] | None:
 
 
 def _clock(text: str) -> _Time | None:
-    span = _SPAN.fullmatch(text)
+    span = None if len(text) > _LONGEST else _SPAN.fullmatch(text)
     return _time(span[1] if span else text) if ":" in text or text.isdecimal() else None
 
 
@@ -327,10 +339,18 @@ class _Column:
             )
         seconds = np.array(numbers, dtype=np.int64)[np.array(self.day_of, dtype=np.int64)] * DAY
         seconds += np.array([time.seconds for time in self._clocks], dtype=np.int64)[times]
+        clocks = {time.seconds for time in self._clocks}
+        midnight = DAY in clocks and 0 not in clocks
         if offsets and offsets[0] is not None:
             zone = timezone(timedelta(seconds=offsets[0])) if len(set(offsets)) == 1 else None
-            return Stamps(seconds - np.array(offsets, dtype=np.int64)[times], instants=True, said=said, zone=zone)
-        return Stamps(seconds, instants=False, said=said)
+            return Stamps(
+                seconds - np.array(offsets, dtype=np.int64)[times],
+                instants=True,
+                said=said,
+                zone=zone,
+                to_midnight=midnight,
+            )
+        return Stamps(seconds, instants=False, said=said, to_midnight=midnight)
 
 
 def _decided_days(dates: list[tuple[_Date, str, int]]) -> tuple[list[int], tuple[str, ...]]:
@@ -338,6 +358,11 @@ def _decided_days(dates: list[tuple[_Date, str, int]]) -> tuple[list[int], tuple
     undecided = [entry for entry in dates if entry[0].day is None]
     if not undecided:
         return [found.day for found, _, _ in dates if found.day is not None], ()
+    if short := _years_first(undecided):
+        days_of = iter(short)
+        return [next(days_of) if found.day is None else found.day for found, _, _ in dates], (
+            "Dates are year/month/day, which makes the days follow one another.",
+        )
     only_day_first = next((e for e in undecided if _tried(e[0], swapped=True) is None), None)
     only_month_first = next((e for e in undecided if _tried(e[0], swapped=False) is None), None)
     if only_day_first and only_month_first:
@@ -352,6 +377,18 @@ def _decided_days(dates: list[tuple[_Date, str, int]]) -> tuple[list[int], tuple
     days = [found.day if found.day is not None else _tried(found, swapped=swapped) for found, _, _ in dates]
     order = "month/day/year" if swapped else "day/month/year"
     return [day for day in days if day is not None], (f"Dates are {order}, {why}.",)
+
+
+def _years_first(undecided: list[tuple[_Date, str, int]]) -> list[int] | None:
+    """The days as year, month, day, if only so they follow one another."""
+    short = [found.year_first for found, _, _ in undecided if found.year_first is not None]
+    if len(short) < len(undecided) or not any(abs(after - before) == 1 for before, after in pairwise(short)):
+        return None
+    for swapped in (False, True):
+        days = [_tried(found, swapped=swapped) for found, _, _ in undecided]
+        if any(a is not None and b is not None and abs(b - a) == 1 for a, b in pairwise(days)):
+            return None
+    return short
 
 
 def _by_sequence(undecided: list[tuple[_Date, str, int]]) -> tuple[bool, str]:
