@@ -212,6 +212,7 @@ def test_what_is_wrong_is_one_line(data: Path) -> None:
         (("validate", "--from", "0001-01-01"), "--from '0001-01-01' is no day"),
         (("validate", "--from", "2026-03-01", "--to", "9999-12-31"), "--to '9999-12-31' is no day"),
         (("validate", "--from", "2026-03-10", "--to", "2026-03-01"), "--to 2026-03-01 is before --from 2026-03-10"),
+        (("validate", "--from", "2024-01-01", "--to", "2026-03-01"), "are more than 400 days"),
         (("validate", *LAST, "--point", "h9"), "no service point is called 'h9'"),
         (("validate", *LAST, "--point", "\udcff"), "no service point is called"),
         (("validate", *LAST, "--rules", data / "none.yaml"), "none.yaml"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NEVER = "never"
 _YEARS = (1970, 9998)
+_MOST = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +113,8 @@ def _add_validate(group: typer.Typer, commands: ReviewedReadings) -> None:
     ) -> None:
         """Check what is stored: doubts and gaps become exceptions, short gaps are estimated. Safe to repeat."""
         begin, end = _day(first, "--from"), _day(last, "--to")
-        if begin is not None and end is not None and end < begin:
-            raise OptionRefused(f"--to {end} is before --from {begin}", remedy="name the first day, then the last")
+        if begin is not None and end is not None:
+            _check_days(begin, end)
         done = commands.validate_readings(
             SystemOptions(data, database, rules=rules), first=begin, last=end, points=point or None
         )
@@ -317,6 +318,13 @@ def _day(told: str | None, option: str) -> date | None:
     if day is not None and not _YEARS[0] <= day.year <= _YEARS[1]:
         raise OptionRefused(f"{option} {told!r} is no day that is read", remedy="write it as 2026-03-01")
     return day
+
+
+def _check_days(begin: date, end: date) -> None:
+    if end < begin:
+        raise OptionRefused(f"--to {end} is before --from {begin}", remedy="name the first day, then the last")
+    if end - begin >= _MOST:  # a thousand homes of it are held at once
+        raise OptionRefused(f"{begin} to {end} are more than {_MOST.days} days", remedy="validate less at a time")
 
 
 def _span(start: datetime, end: datetime) -> str:
