@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from grid import MARCH, Grid
+from grid import APRIL, MARCH, Grid, intervals
 
-from wattledger import readings, registry
+from wattledger import billing, readings, registry
 from wattledger.app._system import System
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch
+from wattledger.worker import WalletDeductions
 
 V1 = "/api/v1"
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -256,6 +257,25 @@ def test_a_reading_that_comes_closes_its_exception(
     shown = http.get(f"{V1}/exceptions/{long['id']}").json()
     assert (shown["exception"]["state"], [step["actor"] for step in shown["steps"]]) == ("superseded", ["vee", "vee"])
     assert decide(http, long, "estimate").status_code == 409
+
+
+def test_a_decision_corrects_a_bill_that_is_out(http: httpx.Client, grid: Grid, system: System) -> None:
+    march = np.full(31 * 96, 250)
+    march[20 * 96 + 60] = 8_250
+    system.deliver(batch=grid.batch("march", {"h2": intervals(march.tolist())}))
+    grid.clock.move_to(APRIL)
+    with grid.store.write() as tx:
+        run = billing.start_run(tx, month="2026-03", now=APRIL)
+        billing.bill_contracts(tx, run_id=run.id, contract_ids=["h2"], deductions=WalletDeductions(), now=APRIL)
+    day = MARCH + timedelta(days=20)
+    http.post(f"{V1}/validations", json={"start": day.isoformat(), "end": (day + timedelta(days=1)).isoformat()})
+    told = decide(http, of(http.get(f"{V1}/exceptions").json(), "h2"), "edit", values=["0.25"]).json()
+    assert (told["effect"], told["exception"]["state"]) == ("-4.00", "edited")
+    system.worker.settle()
+    (bill,) = http.get(f"{V1}/contracts/h2/bills").json()["items"]
+    assert (bill["total"], bill["corrected_total"]) == ("379.10", "375.10")
+    (correction,) = bill["corrections"]
+    assert correction["difference"] == "-4.00"
 
 
 def test_who_did_not_see_what_has_come_is_told_how_to(http: httpx.Client, grid: Grid, queue: dict[str, Any]) -> None:
