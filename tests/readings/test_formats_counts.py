@@ -48,7 +48,7 @@ COUNTS: dict[FileFormat, Count] = {
     FileFormat.NEM13: found_in(r"^250,"),
     FileFormat.ESPI: found_in(r"<(?:\w+:)?IntervalReading[\s>]"),
     FileFormat.MSCONS: found_in(r"(?:^|')QTY\+"),
-    FileFormat.DSMR: found_in(r"^(?:1-\d:\d+\.8\.\d+|0-\d:24\.2\.1)\("),
+    FileFormat.DSMR: found_in(r"^(?:1-\d:\d+\.8\.\d|0-\d:24\.2\.1\()"),
     FileFormat.CIM: found_in(r"<(?:IntervalReadings|Readings)>"),
     FileFormat.CSV: table_count,
 }

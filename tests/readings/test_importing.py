@@ -158,6 +158,37 @@ def test_what_is_exported_imports_as_duplicates(grid: Grid, tmp_path: Path, seed
     assert Quality.MISSING not in series.qualities
 
 
+@pytest.mark.parametrize("form", [FileFormat.CSV, FileFormat.PARQUET, FileFormat.ESPI])
+def test_channels_with_names_come_back_as_what_they_were(grid: Grid, tmp_path: Path, form: FileFormat) -> None:
+    head = "point,register,direction,commodity,unit,meter_serial,start,seconds,value,quality\n"
+    rows = "".join(
+        f"h0,{register},import,{commodity},{unit},,{MARCH:%Y-%m-%dT%H:%M:%SZ},900,{value},actual\n"
+        for register, commodity, unit, value in (
+            ("E1", "active energy", "kWh", "1"),
+            ("E2", "active energy", "kWh", "2"),
+            ("Q1", "reactive energy", "kvarh", "3"),
+        )
+    )
+    grid.homes(1, mode="postpay")
+    rules = ImportRules(channels={"E2": "controlled_load", "Q1": "reactive"})
+    assert stored(grid.store, plan_import(read_file(_written(tmp_path / "t.csv", head + rows)), rules=rules)) == (
+        3,
+        0,
+        0,
+    )
+    with grid.store.read() as tx:
+        channels = readings.exported_channels(
+            tx, service_point_ids=["h0"], period=EVER, channels=["import", "controlled_load", "reactive"]
+        )
+    assert {(one.commodity.value, one.unit) for one in channels} == {
+        ("active energy", "kWh"),
+        ("reactive energy", "kvarh"),
+    }
+    readings.write_file(tmp_path / "out", channels, to=form, written=NOW)
+    plan = plan_import(read_file(tmp_path / "out"), rules=ImportRules())
+    assert (plan.taken, stored(grid.store, plan)) == (3, (0, 3, 0))
+
+
 def test_nothing_to_export(store: Store) -> None:
     with store.read() as tx, pytest.raises(readings.NothingToExport, match="readings stats"):
         readings.exported_channels(tx, service_point_ids=["h0"], period=EVER, channels=["import"])

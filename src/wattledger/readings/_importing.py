@@ -35,6 +35,9 @@ _WH_DECIMALS = 3
 _INT32_MAX = 2**31 - 1
 _OF_A_RATE = re.compile(r"\.8\.[1-9]")
 _SOURCE = "file"
+_REACTIVE = "reactive"
+_OWN = "channel:"
+"""What the register of an exported channel with a name of its own begins with, to come back as that channel."""
 
 
 class PointNotNamed(Problem):
@@ -207,7 +210,7 @@ def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegist
 def _register_stored_as(read: RegisterRead, rules: ImportRules) -> tuple[str, str | None]:
     """The store's channel of which a register counts everything, and why there is none if there is not."""
     plain = EXPORT if read.direction is Direction.EXPORT else IMPORT
-    named = rules.channels.get(read.register)
+    named = _named(read.register, rules)
     cause = None
     if read.unit.lower() not in {"kwh", "kvarh"}:
         cause = f"a register of {read.commodity.value} in {read.unit}; energy is stored"
@@ -236,10 +239,16 @@ def _point(file: ReadingsFile, channel: Channel | RegisterRead, rules: ImportRul
     return channel.point
 
 
+def _named(register: str, rules: ImportRules) -> str | None:
+    """The store's channel that the rules, or an export of ours, name for a register of a file."""
+    own = register.removeprefix(_OWN) if register.startswith(_OWN) else ""
+    return rules.channels.get(register) or own or None
+
+
 def _stored_as(channel: Channel, rules: ImportRules) -> tuple[str, str | None]:
     """The store's channel, and why there is none if there is not."""
     plain = EXPORT if channel.direction is Direction.EXPORT else IMPORT
-    named = rules.channels.get(channel.register)
+    named = _named(channel.register, rules)
     cause = None
     if channel.series.seconds not in LENGTHS:
         cause = f"intervals of {channel.series.seconds} seconds; 1, 5, 10, 15, 30 and 60 minutes are stored"
@@ -299,10 +308,10 @@ def exported_channels(
         found += [
             Channel(
                 point=point,
-                register=_REGISTERS.get(channel, channel),
+                register=_REGISTERS.get(channel, _OWN + channel),
                 direction=Direction.EXPORT if channel == EXPORT else Direction.IMPORT,
-                commodity=Commodity.ACTIVE_ENERGY,
-                unit="kWh",
+                commodity=Commodity.REACTIVE_ENERGY if channel == _REACTIVE else Commodity.ACTIVE_ENERGY,
+                unit="kvarh" if channel == _REACTIVE else "kWh",
                 series=series,
             )
             for point, series in sorted(known.items())
