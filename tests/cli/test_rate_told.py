@@ -196,9 +196,9 @@ def test_what_no_tariff_knows_is_refused(run: Any, written: Any, use: Path, tmp_
     prices.write_text("start,price\n2026-07-01T00:00+02:00,0.10\n")
     told = ("--tariff", tariff, "--fact", "phases=3")
     for option, name, known in (
-        ("--event", "critcal=2026-07-01", "--event critcal: t knows no such event; it knows critical"),
-        ("--fact", "phase=3", "--fact phase: t knows no such fact; it knows class, phases"),
-        ("--prices", f"spot={prices}", "--prices spot: t knows no such series of prices; it knows none"),
+        ("--event", "critcal=2026-07-01", "--event critcal: t knows no such event; known: critical"),
+        ("--fact", "phase=3", "--fact phase: t knows no such fact; known: class, phases"),
+        ("--prices", f"spot={prices}", "--prices spot: t knows no such series of prices; known: none"),
     ):
         code, out, err = run(use, *told, option, name)
         assert (code, out, err.count("\n")) == (2, "", 1)

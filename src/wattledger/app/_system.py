@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, worker
@@ -181,9 +182,20 @@ class System:
 
 def open_store(options: SystemOptions) -> Store:
     """The store that the options name, migrated: the embedded one in the data folder unless another is given."""
-    store = Store(options.database or f"sqlite:///{(options.data / 'wattledger.db').resolve()}")
+    store = Store(options.database or f"sqlite:///{_embedded(options)}")
     store.migrate()
     return store
+
+
+def _embedded(options: SystemOptions) -> Path:
+    return (options.data / "wattledger.db").resolve()
+
+
+def _file_of(options: SystemOptions) -> Path | None:
+    """Where the database lies, if it is a file."""
+    if options.database is None:
+        return _embedded(options)
+    return Path(options.database.removeprefix("sqlite:///")) if options.database.startswith("sqlite:///") else None
 
 
 def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
@@ -275,6 +287,11 @@ def check_ledger(options: SystemOptions) -> Sequence[str]:
 
 def compare_tariffs(options: SystemOptions, asked: WhatIf) -> pricing.Comparison:
     """Compare tariffs over the contracts of a database; for no dates, over the last year's whole months of readings."""
+    file = _file_of(options)
+    if file is not None and not file.exists():  # to open it would make it
+        raise pricing.NothingToCompare(
+            f"there is no database {file}", remedy="name one with --data or --database, or files with --readings"
+        )
     store = open_store(options)
     try:
         with store.read() as tx:

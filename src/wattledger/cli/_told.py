@@ -40,12 +40,13 @@ def refuse_unknown(known_by: Sequence[Tariff], *, facts: Mapping[str, str], sign
         ("--event", "event", signals.events, {name for one in known_by for name in one.events}),
         ("--prices", "series of prices", signals.prices, {name for one in known_by for name in one.index_series}),
     )
-    tariffs = " and ".join(dict.fromkeys(one.id for one in known_by))
+    ids = list(dict.fromkeys(one.id for one in known_by))
+    tariffs = f"{' and '.join(ids)} {'knows' if len(ids) == 1 else 'know'}"
     for option, what, told, known in kinds:
         for name in told:
             if name not in known:
-                listed = f"it knows {', '.join(sorted(known))}" if known else "it knows none"
-                raise OptionRefused(f"{option} {name}: {tariffs} knows no such {what}; {listed}")
+                listed = ", ".join(sorted(known)) or "none"
+                raise OptionRefused(f"{option} {name}: {tariffs} no such {what}; known: {listed}")
 
 
 def read_bill(told: str) -> tuple[date, date]:

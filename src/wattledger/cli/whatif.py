@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 import typer
 
 from wattledger import tariffs
+from wattledger.cli._options import OptionRefused
+from wattledger.cli._told import read_facts, read_pairs, read_signals, refuse_unknown
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, Quality, local_months, zone_named
 
 if TYPE_CHECKING:
@@ -52,6 +54,18 @@ class WhatIf:
     last: date | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldOfFiles:
+    """What is told of all customers in files; ``channels``: the tariffs' channel of a register."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    signals: tariffs.Signals = tariffs.NO_SIGNALS
+    channels: Mapping[str, str] = field(default_factory=dict)
+
+
+_NOTHING_TOLD = ToldOfFiles()
+
+
 class Populations(Protocol):
     """What ``app.py`` does for the command that compares tariffs."""
 
@@ -83,6 +97,17 @@ def add_whatif(cli: typer.Typer, commands: Populations) -> None:
         fact: Annotated[
             list[str] | None, typer.Option(help="A fact of every customer in the files: contracted_kw=6")
         ] = None,
+        event: Annotated[
+            list[str] | None, typer.Option(help="When an event is on, for files: 'critical peak=2026-07-01'")
+        ] = None,
+        prices: Annotated[
+            list[str] | None,
+            typer.Option(help="A published series, for files: wholesale=FILE.csv (start with offset, price per kWh)"),
+        ] = None,
+        channel: Annotated[
+            list[str] | None,
+            typer.Option(help="Which channel of the tariffs a register of the files is: E2=controlled"),
+        ] = None,
         json: Annotated[bool, typer.Option("--json", help="Print JSON, every amount a decimal string")] = False,
         data: Annotated[Path, typer.Option(help="Folder of the embedded database", envvar="WATTLEDGER_DATA")] = Path(
             "data"
@@ -102,8 +127,24 @@ def add_whatif(cli: typer.Typer, commands: Populations) -> None:
             raise DatesRefused(f"--from {since} is not before --to {until}")
         if readings:
             clock = None if zone is None else zone_named(zone)
-            found = compared_files(readings, asked, clock, _facts(fact or ()))
+            both = [asked.new] if asked.old is None else [asked.new, asked.old]
+            told = ToldOfFiles(
+                facts=read_facts(fact or ()),
+                signals=read_signals(
+                    event or (), prices or (), zone=clock or next((one.zone for one in both if one.zone), None)
+                ),
+                channels=read_pairs(channel or (), "--channel", "E2=controlled"),
+            )
+            refuse_unknown(both, facts=told.facts, signals=told.signals)
+            _refuse_unpriced(both, told.channels)
+            found = compared_files(readings, asked, clock, told)
         else:
+            for option, of_files in (("fact", fact), ("event", event), ("prices", prices), ("channel", channel)):
+                if of_files:
+                    raise OptionRefused(
+                        f"--{option} is told of files; a database knows it of its customers",
+                        remedy="name files with --readings, or leave it out",
+                    )
             found = commands.what_if(data, database, asked)
         old_name = "what they pay today" if asked.old is None else _named(asked.old)
         if json:
@@ -119,12 +160,15 @@ def _day(text: str | None) -> date | None:
         raise DatesRefused(f"{text!r} is not a day", remedy="write it as 2026-01-31") from error
 
 
-def _facts(told: Sequence[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in told]
-    wrong = next((one for one, (_, sign, _) in zip(told, pairs, strict=True) if not sign), None)
-    if wrong is not None:
-        raise DatesRefused(f"--fact {wrong} tells nothing", remedy="write it as contracted_kw=6")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+def _refuse_unpriced(both: Sequence[tariffs.Tariff], channels: Mapping[str, str]) -> None:
+    """A register that one of the tariffs does not price would cost nothing under it."""
+    for register, name in channels.items():
+        for one in both:
+            if name not in one.channels:
+                raise OptionRefused(
+                    f"--channel {register}={name}: {one.id} prices no channel {name}; it prices "
+                    f"{', '.join(one.channels)}"
+                )
 
 
 def _named(tariff: tariffs.Tariff) -> str:
@@ -134,7 +178,9 @@ def _named(tariff: tariffs.Tariff) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def compared_files(paths: Sequence[Path], asked: WhatIf, zone: tzinfo | None, facts: Mapping[str, str]) -> Comparison:
+def compared_files(
+    paths: Sequence[Path], asked: WhatIf, zone: tzinfo | None, told: ToldOfFiles = _NOTHING_TOLD
+) -> Comparison:
     """The comparison over the points of some files, with nothing set up."""
     from wattledger.pricing import NothingToCompare, compare  # noqa: PLC0415 - `wattledger rate` starts without
 
@@ -142,12 +188,20 @@ def compared_files(paths: Sequence[Path], asked: WhatIf, zone: tzinfo | None, fa
         raise NothingToCompare(
             "files do not say what is paid today", remedy="give the tariff beside it: --against FILE"
         )
-    customers = [one for path in paths for one in _customers(path, asked, zone, facts, several=len(paths) > 1)]
+    files = [(path, _read(path, asked, zone)) for path in paths]
+    known = {name for _, file in files for channel in file.channels for name in (channel.register, channel.name)}
+    for register in told.channels:
+        if register not in known:
+            raise OptionRefused(
+                f"--channel: no register is called {register}; the files have {', '.join(sorted(known))}"
+            )
+    several = len(files) > 1
+    customers = [one for path, file in files for one in _customers(path, file, asked, zone, told, several=several)]
     clock = zone or next((zone_named(t.zone) for t in (asked.new, asked.old) if t.zone is not None), None)
     within = None
     if clock is not None and customers and (asked.first or asked.last):
         within = period_between(asked.first or date(1970, 1, 1), asked.last or date(9000, 1, 1), clock)
-    return compare(customers=customers, new=asked.new, old=asked.old, within=within)
+    return compare(customers=customers, new=asked.new, old=asked.old, within=within, signals=told.signals)
 
 
 def period_between(first: date, last: date, clock: tzinfo) -> Period:
@@ -156,15 +210,18 @@ def period_between(first: date, last: date, clock: tzinfo) -> Period:
 
 
 def _customers(
-    path: Path, asked: WhatIf, zone: tzinfo | None, facts: Mapping[str, str], *, several: bool
+    path: Path, file: ReadingsFile, asked: WhatIf, zone: tzinfo | None, told: ToldOfFiles, *, several: bool
 ) -> Iterator[Customer]:
     from wattledger.pricing import Customer  # noqa: PLC0415 - as above
 
-    file = _read(path, asked, zone)
     points: dict[str, dict[str, list[Channel]]] = {}
-    used = [c for c in (*file.consumption, *_exported(file)) if c.unit == _KWH and len(c.series)]
-    for channel in used:
-        way = "export" if channel.direction.value == "export" else "import"
+    usual = [c for c in (*file.consumption, *_exported(file)) if c.unit == _KWH]
+    for channel in file.channels:
+        way = told.channels.get(channel.register) or told.channels.get(channel.name)
+        if not len(channel.series) or (way is None and not any(channel is one for one in usual)):
+            continue
+        if way is None:
+            way = "export" if channel.direction.value == "export" else "import"
         points.setdefault(channel.point, {}).setdefault(way, []).append(channel)
     if not points:
         raise FileUnusable(f"{path}: no channel has active energy in kWh")
@@ -181,7 +238,7 @@ def _customers(
             zone=own,
             series=series,
             bills=[bill for month in months if (bill := month.intersection(whole)) is not None],
-            facts=[facts],
+            facts=[told.facts],
         )
 
 
@@ -268,7 +325,8 @@ def as_text(found: Comparison, *, new: str, old: str) -> list[str]:
 
 
 def _side(name: str, side: Side) -> str:
-    median, most = (("" if one is None else _signed(one.micro)) for one in (side.median, side.most))
+    median = "" if side.median is None else f"{side.median:{'+' if side.median else ''},.2f}"
+    most = "" if side.most is None else _signed(side.most.micro)
     return f"  {name:<12}{side.count:>10,}{_signed(side.total.micro):>18}{median:>14}{most:>14}"
 
 
@@ -292,6 +350,12 @@ def _histogram(found: Comparison) -> list[str]:
     return lines
 
 
+def _plain(amount: Decimal) -> str:
+    """As text with at least two places, as money is written."""
+    whole, _, places = f"{amount:f}".partition(".")
+    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+
+
 def as_json(found: Comparison, asked: WhatIf) -> dict[str, object]:
     """The comparison as JSON: every amount a decimal string."""
 
@@ -305,7 +369,7 @@ def as_json(found: Comparison, asked: WhatIf) -> dict[str, object]:
         return {
             "customers": one.count,
             "change": one.total.text,
-            "median": None if one.median is None else one.median.text,
+            "median": None if one.median is None else _plain(one.median),
             "most": None if one.most is None else one.most.text,
         }
 

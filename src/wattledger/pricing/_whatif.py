@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from statistics import median_low
+from decimal import Decimal
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -78,11 +79,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Those who win, or those who lose: how many, the change of the one in the middle and of the most affected."""
+    """Those who win, or those who lose: how many, the change of the one in the middle and of the most affected.
+
+    ``median`` is in the currency, exact: of an even number, the mean of the two in the middle.
+    """
 
     count: int
     total: Money
-    median: Money | None
+    median: Decimal | None
     most: Money | None
 
 
@@ -137,7 +141,8 @@ class Comparison:
 
         if not micro:
             return Side(0, money(0), None, None)
-        return Side(len(micro), money(sum(micro)), money(median_low(micro)), money(micro[0]))
+        middle = median(Decimal(amount).scaleb(-Money.PLACES) for amount in micro)
+        return Side(len(micro), money(sum(micro)), middle, money(micro[0]))
 
     @property
     def unchanged(self) -> int:

@@ -15,6 +15,7 @@ from wattledger.tariffs._settling import settle
 from wattledger.tariffs._signals import NO_SIGNALS, Signals
 
 _MOST_WH = 10**15
+_MICRO = Fraction(10) ** Money.PLACES
 _MOST_BILLS = 300  # that are tried above the first amount of energy that is found
 
 
@@ -50,7 +51,7 @@ def inverse(
         return settle(tariff=tariff, state=with_more(wh))
 
     def exact(wh: int) -> Fraction:
-        return Fraction(settle(tariff=tariff, state=with_more(wh), exact=True).total) * 10**Money.PLACES
+        return Fraction(settle(tariff=tariff, state=with_more(wh), exact=True).total) * _MICRO
 
     payable = settle(tariff=tariff, state=state).total.micro + amount.micro
     low = _last(lambda wh: rounded(wh).total.micro <= payable, 0)
@@ -139,7 +140,7 @@ def _amounts(bill: Rating) -> Mapping[tuple[object, ...], int]:
     found: dict[tuple[object, ...], int] = {}
     for line in bill.lines:
         key = (line.charge, line.clause, line.period, line.season, line.tier)
-        if line.kind != "rounding":  # that of the whole bill rises with its lines
+        if line.kind != "rounding" and isinstance(line.amount, Money):  # the bill's own rises with its lines
             found[key] = found.get(key, 0) + line.amount.micro
     return found
 
@@ -155,7 +156,7 @@ def _rounding_of(tariff: Tariff, bill: Rating) -> Fraction:
     for charge in tariff.charges:
         if isinstance(charge, PercentageCharge | CreditCharge) and charge.rate is not None:
             error *= 1 + abs(Fraction(charge.rate)) / 100
-    return error * 10**Money.PLACES
+    return error * _MICRO
 
 
 def _size(places: Places) -> Fraction:
