@@ -548,6 +548,24 @@ def test_whatever_came_when_and_was_looked_at_in_between_the_end_is_the_same(
     assert pictures[0] == pictures[1]
 
 
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoils=cells, order=st.permutations(range(8, DAYS)))
+def test_days_one_by_one_come_to_what_all_at_once_do(
+    desk: Desk, spoils: list[tuple[int, int, int, str]], order: list[int]
+) -> None:
+    whole = Period.of_epochs(FIRST + 8 * DAY, FIRST + DAYS * DAY)
+    days = [Period.of_epochs(FIRST + day * DAY, FIRST + day * DAY + DAY) for day in order]
+    pictures = []
+    for pieces in ([whole], days):
+        points = new_points(desk)
+        homes = zip(points, spoilt(spoils), strict=True)
+        desk.deliver(points[0], {point: series(values, without=gaps) for point, (values, gaps) in homes})
+        for piece in pieces:
+            desk.validate(piece, points=points)
+        pictures.append(picture(desk, points))
+    assert pictures[0] == pictures[1]
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spoils=cells, chosen=st.lists(st.sampled_from(["accept", "edit", "estimate", "reject", "late"]), max_size=6))
 def test_every_change_of_state_and_of_a_value_has_its_step(
