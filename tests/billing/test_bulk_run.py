@@ -16,10 +16,14 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from grid import APRIL, MARCH, ZONE, Grid
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from wattledger import billing, ledger, pricing, readings, registry, worker
+from wattledger.billing import _bulk
 from wattledger.billing._bills import rated_bill
-from wattledger.kernel import IntervalSeries, ManualClock, Period, Quality, epoch
+from wattledger.kernel import IntervalSeries, ManualClock, Money, Period, Quality, epoch
 from wattledger.pricing import _blocks
 from wattledger.registry import Segment
 from wattledger.store import Store, metadata
@@ -323,6 +327,23 @@ def test_bills_made_together_are_those_made_one_by_one(grid: Grid, tmp_path: Pat
         assert ledger.balances(tx, account_ids=owed) == {id_: total for id_, total in owed.items() if total.micro}
     assert run_shards(grid, 1000) == sum(b.state == "held" for b in found.values())
     assert made(grid.store) == found
+
+
+def cents(count: int) -> int:
+    return count * 10_000
+
+
+@given(
+    values=st.lists(st.integers(-(2**60), 2**60) | st.integers(-(10**7), 10**7) | st.integers(-99, 99).map(cents)),
+    places=st.integers(0, 8),
+    whole=st.sampled_from([np.int64, object]),
+)
+def test_numbers_of_a_column_are_written_as_each_alone(values: list[int], places: int, whole: type) -> None:
+    column: NDArray[Any] = np.array(values, dtype=whole)
+    assert list(_bulk._amounts(column)) == [Money(value, "CNY").text for value in values]
+    plain = [f"{Decimal(value).scaleb(-places):f}" if value else "0" for value in values]
+    expected = [text.rstrip("0").rstrip(".") if "." in text else text for text in plain]
+    assert list(_bulk._plain(column, places)) == expected
 
 
 KINDS = (

@@ -147,10 +147,11 @@ def rated_bill(
     )
 
 
-def document_id(*, contract_id: str, start: datetime, kind: BillKind, edition: int = 1) -> str:
-    """The id of the document of a contract that begins at ``start`` (UTC), always the same."""
+def document_id(*, contract_id: str, start: datetime | str, kind: BillKind, edition: int = 1) -> str:
+    """The id of the document of a contract that begins at ``start`` (UTC, or as ISO 8601), always the same."""
     later = () if edition == 1 else (edition,)
-    return stable_id("bill", contract_id, start.isoformat(), kind, *later)
+    begun = start if isinstance(start, str) else start.isoformat()
+    return stable_id("bill", contract_id, begun, kind, *later)
 
 
 def write_bills(

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattledger import pricing
 from wattledger.billing._bills import MISSING_READINGS, WALLET_DISAGREES, Bill, BillKind, document_id, rated_bill
@@ -33,7 +35,15 @@ _CENT = _MICRO // 100
 _OWN = ("quantity", "price", "amount")
 """What a line may have of each customer's own."""
 
+_PLACES_LISTED = 4
+"""Up to so many places all that can stand after the point is kept written out."""
+
+_ROOM = 2**62
+"""Numbers below it are reckoned with in 64 bits."""
+
 _Texts = Sequence[str]
+_Whole = NDArray[Any]
+"""Whole numbers: int64, or Python's own."""
 
 
 def rated_bills(
@@ -88,25 +98,28 @@ def _bills_of(
         return
     texts = _parts_texts(block.members[0][1].tariff, rated.lines, len(rated.totals))
     totals, missing, estimated = rated.totals.tolist(), rated.missing.tolist(), block.estimated.tolist()
+    period = block.members[0][1].period  # everybody's: they are priced by one rule
+    begun = period.start.isoformat()
     for row, segment in block.members:
+        contract = segment.contract_id
         kind = kinds[segment.key]
         total = Money(totals[row], currency)
-        taken = deducted[segment.contract_id] if kind == "statement" else None
+        taken = deducted[contract] if kind == "statement" else None
         held = None
         if missing[row]:
             held = MISSING_READINGS
         elif taken is not None and taken != total:
             held = WALLET_DISAGREES
         yield Bill(
-            document_id(contract_id=segment.contract_id, start=segment.period.start, kind=kind),
+            document_id(contract_id=contract, start=begun, kind=kind),
             run_id,
-            segment.contract_id,
+            contract,
             segment.service_point_id,
             kind,
             "held" if held else "posted",
             held,
-            segment.period.start,
-            segment.period.end,
+            period.start,
+            period.end,
             total,
             taken,
             missing[row],
@@ -135,7 +148,7 @@ def _line_texts(line: RatedLine) -> _Texts:
     """Of each row the line as it stands on a bill; nothing for who does not have it."""
     price = None if line.price is None else f"{line.price:f}"
     first, second, third, last = _around(line, price)
-    quantities, amounts = _quantities(line), _amounts(line.amounts.tolist())
+    quantities, amounts = _quantities(line), _amounts(line.amounts)
     if price is not None:
         made = [f"{first}{q}{second}{a}{last}" for q, a in zip(quantities, amounts, strict=True)]
     else:
@@ -183,7 +196,9 @@ def _quantities(line: RatedLine) -> _Texts:
     if column.over is not None or places is None:
         return [f"{column.decimal(row):f}" if value else "" for row, value in enumerate(values.tolist())]
     by = column.unit.numerator * (10**places // below)
-    return [_plain(value * by, places) for value in values.tolist()]
+    if values.dtype != object and int(np.abs(values).max(initial=0)) * by >= _ROOM:
+        values = values.astype(object)
+    return _plain(values * by, places)
 
 
 def _prices(line: RatedLine) -> _Texts:
@@ -196,22 +211,45 @@ def _prices(line: RatedLine) -> _Texts:
     return texts
 
 
-def _plain(whole: int, places: int) -> str:
-    """``whole`` with the point moved by ``places``, without needless zeros."""
-    if whole < 0:
-        return "-" + _plain(-whole, places)
-    if not places:
-        return str(whole)
-    units, rest = divmod(whole, 10**places)
-    return f"{units}.{rest:0{places}d}".rstrip("0") if rest else str(units)
+def _plain(values: _Whole, places: int) -> _Texts:
+    """Whole numbers with the point moved by ``places``, without needless zeros."""
+    units, rest = _divided(np.abs(values), 10**places)
+    after = _after_point(places) if places <= _PLACES_LISTED else None
+    if after is not None:
+        texts = [f"{unit}{after[more]}" for unit, more in zip(units.tolist(), rest.tolist(), strict=True)]
+    else:
+        texts = [
+            f"{unit}.{more:0{places}d}".rstrip("0") if more else str(unit)
+            for unit, more in zip(units.tolist(), rest.tolist(), strict=True)
+        ]
+    return _signed(texts, values)
 
 
-def _amounts(micro: Sequence[int]) -> _Texts:
+@lru_cache(maxsize=_PLACES_LISTED + 1)
+def _after_point(places: int) -> _Texts:
+    """What stands after a number, the point included, of each number of ``places`` places."""
+    return [f".{rest:0{places}d}".rstrip("0") if rest else "" for rest in range(10**places)]
+
+
+def _amounts(micro: _Whole) -> _Texts:
     """As ``Money.text``."""
-    return [_amount(one) if one >= 0 else "-" + _amount(-one) for one in micro]
+    units, rest = _divided(np.abs(micro), _MICRO)
+    cents, finer = _divided(rest, _CENT)
+    if not finer.any():
+        texts = [f"{unit}.{cent:02d}" for unit, cent in zip(units.tolist(), cents.tolist(), strict=True)]
+    else:
+        texts = [
+            f"{unit}.{more:06d}".rstrip("0") if fine else f"{unit}.{more // _CENT:02d}"
+            for unit, more, fine in zip(units.tolist(), rest.tolist(), finer.tolist(), strict=True)
+        ]
+    return _signed(texts, micro)
 
 
-def _amount(micro: int) -> str:
-    units, rest = divmod(micro, _MICRO)
-    cents, finer = divmod(rest, _CENT)
-    return f"{units}.{rest:06d}".rstrip("0") if finer else f"{units}.{cents:02d}"
+def _divided(values: _Whole, by: int) -> tuple[_Whole, _Whole]:
+    return values // by, values % by  # NumPy's divmod does not take Python's own numbers
+
+
+def _signed(texts: list[str], values: _Whole) -> _Texts:
+    for row in np.flatnonzero(values < 0).tolist():
+        texts[row] = "-" + texts[row]
+    return texts

@@ -213,13 +213,14 @@ def finish_run(tx: Transaction, *, run_id: str, now: datetime) -> BillRun:
     row = tx.execute(tx.locked(sa.select(bill_run).where(bill_run.c.id == run_id))).one()
     if row.state == "running":
         tx.execute(bill_run.update().where(bill_run.c.id == run_id).values(state="finished", finished_at=now))
-        run = bill_run_with_id(tx, run_id=run_id)
+    run = bill_run_with_id(tx, run_id=run_id)
+    if row.state == "running":
         tx.emit(
             BillRunFinished(
                 at=now, run_id=run_id, month=run.month, attempt=run.attempt, posted=run.posted, held=run.held
             )
         )
-    return bill_run_with_id(tx, run_id=run_id)
+    return run
 
 
 def _month_of(tx: Transaction, run_id: str) -> str:

@@ -177,18 +177,8 @@ def scan_each(  # noqa: PLR0913 - as scan, and what is to be done
     must then be safe in many threads and ask the unit of work for nothing.
     """
     names, limit = Names(tx), _limit(tx, as_of)
-    numbers: dict[int, Ids]
-    if service_point_ids is None:
-        numbers = names.of_channel(channel)
-    else:
-        asked: dict[int, list[int]] = defaultdict(list)
-        for point in set(service_point_ids):
-            for seconds in names.seconds_of(point, channel):
-                number = names.number((point, channel, seconds))
-                if number is not None:
-                    asked[seconds].append(number)
-        numbers = {seconds: np.array(sorted(of), dtype=np.int32) for seconds, of in sorted(asked.items())}
-    for seconds, ids in numbers.items():
+    asked = names.of_channel(channel) if service_point_ids is None else names.of_points(channel, service_point_ids)
+    for seconds, ids in asked.items():
         with view(tx, channel=channel, seconds=seconds, period=period, limit=limit) as seen:
             work = partial(_worked, names, seen, each)
             pieces = seen.groups(ids, together)

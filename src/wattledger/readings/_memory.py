@@ -352,6 +352,21 @@ class Names:
             found += self._pending.lengths.get((point, channel), ())
         return found
 
+    def of_points(self, channel: str, points: Collection[str]) -> dict[int, NDArray[np.int32]]:
+        """The series of a channel at these points, ascending, by interval length."""
+        found: dict[int, list[int]] = defaultdict(list)
+        lengths, numbers, count = self._memory.lengths, self._memory.numbers, self._count
+        for point in points:
+            for seconds in lengths.get((point, channel), ()):
+                number = numbers.get((point, channel, seconds))
+                if number is not None and number < count:
+                    found[seconds].append(number)
+        if self._pending is not None and self._pending.lengths:
+            for point in points:
+                for seconds in self._pending.lengths.get((point, channel), ()):
+                    found[seconds].append(self._pending.numbers[point, channel, seconds])
+        return {seconds: np.unique(np.array(of, dtype=np.int32)) for seconds, of in sorted(found.items())}
+
     def name(self, number: int) -> SeriesKey:
         """What a series is called."""
         if number < self._count or self._pending is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -48,7 +49,14 @@ def chunked(items: Sequence[_Item], size: int = _PARAMETERS_MAX) -> Iterator[Seq
         yield items[start : start + size]
 
 
-def _for_driver(kind: sa.types.TypeEngine[Any], values: list[Any], dialect: sa.Dialect) -> list[Any]:
+def _picked(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    """What takes the values called ``names`` out of a row."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
+
+
+def _for_driver(kind: sa.types.TypeEngine[Any], values: Sequence[Any], dialect: sa.Dialect) -> Sequence[Any]:
     """A column of values as the driver takes them."""
     if isinstance(kind, sa.JSON) and all(type(value) is JsonText for value in values):
         return list(map(str, values))  # plain ones: of any other the driver asks first how it is to be written
@@ -136,10 +144,14 @@ class Transaction:
             return self.connection.execute(statement, told, execution_options=_COUNTED).rowcount
         compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
         names = list(compiled.positiontup or compiled.binds)
+        own = [name for name in names if name in rows[0]]
+        given = dict(zip(own, zip(*map(_picked(own), rows), strict=True), strict=True))
         columns = [
-            _for_driver(compiled.binds[name].type, [row[name] for row in rows], self.connection.dialect)
-            if name in rows[0]
-            else _for_driver(compiled.binds[name].type, [compiled.params[name]], self.connection.dialect) * len(rows)
+            _for_driver(
+                compiled.binds[name].type,
+                given[name] if name in given else [compiled.params[name]] * len(rows),
+                self.connection.dialect,
+            )
             for name in names
         ]
         made: Any = list(zip(*columns, strict=True))

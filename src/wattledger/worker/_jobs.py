@@ -17,6 +17,7 @@ from wattledger.worker._shards import THREADS, Shard, Shards, StageTimes, Wallet
 _WORKFLOWS_VERSION = "2"
 _SHARD_CONTRACTS = 4_000  # some half a second, in which nobody else writes to SQLite
 _ROUND_SHARDS = 64
+_POLLED_EVERY = 0.2  # seconds
 _CORRECTED_TOGETHER = 200
 _FAILED = {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 
@@ -62,7 +63,7 @@ class Jobs(DBOSConfiguredInstance):
 
     def wait_for_bill_run(self, *, run: billing.BillRun) -> billing.BillRun:
         """Wait until a run has come to its end, and return it."""
-        self._begun(run).get_result()
+        self._begun(run).get_result(polling_interval_sec=_POLLED_EVERY)
         with self._store.read() as tx:
             return billing.bill_run_with_id(tx, run_id=run.id)
 
@@ -199,7 +200,7 @@ def launch_jobs(*, store: Store) -> None:
         executor_id="local",
         log_level="WARNING",
         use_listen_notify=False,
-        notification_listener_polling_interval_sec=0.2,
+        notification_listener_polling_interval_sec=_POLLED_EVERY,
     )
     DBOS(config=config)
     DBOS.launch()
