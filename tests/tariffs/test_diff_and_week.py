@@ -71,3 +71,38 @@ def test_a_period_that_goes_and_one_that_comes(tariff_of: Build) -> None:
     texts = {change.text for change in changes}
     assert "energy: peak is gone" in texts
     assert "energy: any time is new, at 0.2" in texts
+
+
+def test_days_seasons_and_events_are_told_in_words(tariff_of: Build) -> None:
+    def version(working: dict[str, Any], begins: str, hot: str) -> Tariff:
+        periods = {
+            "critical": {"events": "alert", "times": hot},
+            "peak": {"days": "working", "times": "16:00-21:00"},
+            "off-peak": "otherwise",
+        }
+        ends = {"06-01": "05-31", "06-16": "06-15"}[begins]
+        return tariff_of(
+            periods=periods,
+            day_types={"working": working},
+            holidays=["2026-05-01"],
+            events=["alert"],
+            seasons={"summer": f"{begins} to 09-30", "rest": f"10-01 to {ends}"},
+            charges=[
+                {"name": "energy", "kind": "energy", "price": {"peak": "0.3", "off-peak": "0.1", "critical": "2"}}
+            ],
+        )
+
+    changes = diff(
+        old=version({"days": "mon-fri", "holidays": "excluded"}, "06-01", "12:00-15:00"),
+        new=version({"days": ["mon-thu", "sat"], "holidays": "excluded"}, "06-16", "13:00-15:00"),
+    )
+    texts = [change.text for change in changes]
+    assert "day type working: Mon-Fri but holidays becomes Mon-Thu, Sat but holidays" in texts
+    assert "season summer: 06-01 to 09-30 becomes 06-16 to 09-30" in texts
+    moved = [change for change in changes if change.text.startswith("critical in summer")]
+    assert [change.text for change in moved] == [
+        "critical in summer while alert is on: Mon-Sun 12:00-15:00; holiday 12:00-15:00 "
+        "becomes Mon-Sun 13:00-15:00; holiday 13:00-15:00"
+    ]
+    assert moved[0].concerns == "whoever uses energy then in summer while alert is on"
+    assert not [text for text in texts if "and tue" in text or "day_types" in text]

@@ -13,7 +13,9 @@ from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import EnergyCharge
 from wattledger.tariffs._week import week_grids
 
-_CALENDAR = ("seasons", "holidays", "day_types", "events")
+_NAMED = {"seasons": "season", "day_types": "day type"}
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOLIDAYS = {"excluded": "but holidays", "only": "when a holiday"}
 _HEADER = ("currency", "zone", "valid", "name", "supersedes", "eligibility", "netting", "rounding")
 
 
@@ -52,7 +54,15 @@ def _header(old: Tariff, new: Tariff) -> Iterator[Change]:
 
 
 def _calendar(old: Tariff, new: Tariff) -> Iterator[Change]:
-    for key in _CALENDAR:
+    for key, what in _NAMED.items():
+        members = old.document.get(key, {}), new.document.get(key, {})
+        for name in dict.fromkeys(name for of in members for name in of):
+            before, after = (_days_said(of[name]) if name in of else None for of in members)
+            if before != after:
+                change = f"{before} becomes {after}" if before and after else f"{after or before} is "
+                text = f"{what} {name}: {change}{'' if before and after else 'gone' if before else 'new'}"
+                yield Change(where=key, text=text, concerns="everybody", weight=55)
+    for key in ("holidays", "events"):
         before, after = old.document.get(key), new.document.get(key)
         if before != after:
             text = f"{key}: {_said(before)} becomes {_said(after)}"
@@ -67,14 +77,34 @@ def _calendar(old: Tariff, new: Tariff) -> Iterator[Change]:
             if had.get(period) != windows.get(period):
                 where = " ".join(part for part in ("periods", grid.schedule, grid.season, grid.event) if part)
                 season = f" in {grid.season}" if grid.season else ""
-                text = f"{period}{season}: {had.get(period) or 'never'} becomes {windows.get(period) or 'never'}"
-                yield Change(where=where, text=text, concerns=f"whoever uses energy then{season}", weight=65)
+                on = f" while {grid.event} is on" if grid.event else ""
+                text = f"{period}{season}{on}: {had.get(period) or 'never'} becomes {windows.get(period) or 'never'}"
+                yield Change(where=where, text=text, concerns=f"whoever uses energy then{season}{on}", weight=65)
+
+
+def _days_said(value: Any) -> str:  # noqa: ANN401 - JSON
+    """A season's or a day type's days in words: ``Mon-Fri but holidays``."""
+    if isinstance(value, Mapping):
+        days = _days_said(value["days"]) if "days" in value else "every day"
+        return " ".join(part for part in (days, _HOLIDAYS.get(str(value.get("holidays")))) if part)
+    listed = value if isinstance(value, list) else [value]
+    if not all(day in _WEEK for day in listed):
+        return _said(listed)
+    numbers = sorted(_WEEK.index(day) for day in listed)
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    names = [[_WEEK[number].title() for number in run] for run in runs]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(run) for run in names)  # noqa: PLR2004 - a run
 
 
 def _windows(rows: Any, minutes: int) -> dict[str, str]:  # noqa: ANN401 - rows of a grid
     """When each period is, in words: ``Mon-Fri 16:00-21:00``."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
+    found: dict[str, list[tuple[int, str, str]]] = {}  # the row's number, its days, its windows
+    for number, row in enumerate(rows):
         spans: dict[str, list[str]] = {}
         start = 0
         for step in range(1, len(row.periods) + 1):
@@ -82,8 +112,11 @@ def _windows(rows: Any, minutes: int) -> dict[str, str]:  # noqa: ANN401 - rows 
                 spans.setdefault(row.periods[start], []).append(f"{_clock(start * minutes)}-{_clock(step * minutes)}")
                 start = step
         for period, when in spans.items():
-            found.setdefault(period, []).append(f"{row.days} {', '.join(when)}")
-    return {period: "; ".join(when) for period, when in found.items()}
+            told, days, windows = found.setdefault(period, []), row.days, ", ".join(when)
+            if told and told[-1][0] == number - 1 and told[-1][2] == windows and "holiday" not in days:
+                days = f"{told.pop()[1].partition('-')[0]}-{days.rpartition('-')[2]}"
+            told.append((number, days, windows))
+    return {period: "; ".join(f"{days} {when}" for _, days, when in told) for period, told in found.items()}
 
 
 def _clock(minute: int) -> str:
