@@ -232,6 +232,40 @@ def test_our_green_button_validates_against_the_schema(one: Channel, tmp_path: P
     assert not schema.is_valid(feed.find(".//{http://naesb.org/espi}IntervalBlock"))
 
 
+@needs_samples
+@pytest.mark.filterwarnings("ignore:Import of namespace")  # as above
+@pytest.mark.parametrize(("decimals", "seconds"), [(3, 300), (5, 60), (9, 3600)])
+def test_green_button_of_odd_data_validates_and_reads_back(
+    back: Back, tmp_path: Path, decimals: int, seconds: int
+) -> None:
+    xmlschema = pytest.importorskip("xmlschema")
+    schema = xmlschema.XMLSchema(str(SHARED / "greenbutton" / "espi.xsd"))
+    starts = 1_772_323_200 + seconds * np.array([0, 1, 5, 6, 7, 300, 4000], dtype=np.int64)
+    values = np.array([0, 1, 10**decimals + 1, 7, 0, 12_345_678_901, 5], dtype=np.int64)
+    grades = np.array([1, 2, 3, 4, 0, 1, 4], dtype=np.uint8)
+    made = [
+        Channel(
+            point=point,
+            register=register,
+            direction=direction,
+            commodity=commodity,
+            unit=unit,
+            series=IntervalSeries(starts, values, grades, seconds, decimals),
+        )
+        for point, register, direction, commodity, unit in (
+            ("Ä & <b>", "E1", Direction.IMPORT, Commodity.ACTIVE_ENERGY, "kWh"),
+            ("Ä & <b>", "B1", Direction.EXPORT, Commodity.ACTIVE_ENERGY, "kWh"),
+            ("a/b?c#d", "Q1", Direction.IMPORT, Commodity.REACTIVE_ENERGY, "kvarh"),
+            ("a/b?c#d", "U", Direction.UNKNOWN, Commodity.VOLTAGE, "V"),
+        )
+    ]
+    assert known(back(made, FileFormat.ESPI).channels) == known(made)
+    write_file(tmp_path / "f.xml", made, to=FileFormat.ESPI, written=NOW)
+    for content in ET.parse(tmp_path / "f.xml").getroot().iter("{http://www.w3.org/2005/Atom}content"):  # noqa: S314 - ours
+        for resource in content:
+            schema.validate(resource)
+
+
 def test_a_parquet_table_of_other_people_is_read_as_a_table(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")

@@ -70,7 +70,7 @@ _POINT = (
     frozenset({"meter", "zähler", "device", "msn"}),
     _set("household house home customer premise premises site account user participant id"),
 )
-_QUALITY = _set("quality flag status validity validated estimated actual est qualité")
+_QUALITY = _set("quality flag status validity validated estimated actual est qualité qualità kwaliteit calidad")
 _UNITS = frozenset({"unit", "units", "uom", "unité", "einheit"})
 _REGISTER = _set("type direction flow channel register stream suffix obis")
 
