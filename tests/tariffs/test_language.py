@@ -241,6 +241,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
         ('{"id": "a", "id": "b"}', "the key 'id' stands twice"),
         ('{\n"id": "a",\n}', "line 3: not valid JSON"),
         ('{"id": NaN}', "NaN is not a number"),
+        ('{"id": ' + "9" * 5000 + "}", "not valid JSON: a number of thousands of digits"),
         ('{"id": ' + "[" * 5000 + "}", "nested too deeply"),
     ],
 )

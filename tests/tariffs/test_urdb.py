@@ -523,10 +523,14 @@ def test_what_was_decided_or_left_aside_is_told() -> None:
         ({**TWO_PERIODS, "energyweekendschedule": [[0] * 23] * 12}, "24 hours are expected, not 23"),
         (
             {**TWO_PERIODS, "energyweekendschedule": [[2] * 24] * 12},
-            "a number of a period from 0 to 1 is expected, not '2'",
+            "from 0 to 1 is expected, not '2' at energyweekendschedule[0][0] and [0][1] and [0][2] and 285 more cells",
+        ),
+        (
+            {**TWO_PERIODS, "energyweekdayschedule": "[[0,0"},
+            "written as text here is not valid JSON: Expecting ',' delimiter in column 6 at energyweekdayschedule",
         ),
         ({**TWO_PERIODS, "energyweekendschedule": None}, "12 months are expected, not nothing"),
-        ({**TWO_PERIODS, "energyratestructure": []}, "a list of periods is expected"),
+        ({**TWO_PERIODS, "energyratestructure": []}, "a list of periods is expected, not an empty list"),
         ({"energyweekdayschedule": FLAT}, "a list of periods is expected, not nothing at energyratestructure"),
         (tiers_of({"unit": "kWh"}), "a price is expected, not nothing at energyratestructure[0][0].rate"),
         (tiers_of({"rate": 1, "max": 500}), "energy above '500' kWh has no price at energyratestructure[0][0].max"),

@@ -57,28 +57,29 @@ def _calendar(old: Tariff, new: Tariff) -> Iterator[Change]:
     for key, what in _NAMED.items():
         members = old.document.get(key, {}), new.document.get(key, {})
         for name in dict.fromkeys(name for of in members for name in of):
-            before, after = (_days_said(of[name]) if name in of else None for of in members)
-            if before != after:
-                change = f"{before} becomes {after}" if before and after else f"{after or before} is "
-                text = f"{what} {name}: {change}{'' if before and after else 'gone' if before else 'new'}"
-                yield Change(where=key, text=text, concerns="everybody", weight=55)
+            had, has = (_days_said(of[name]) if name in of else None for of in members)
+            if had != has:
+                text = f"{had} becomes {has}" if had and has else f"{had} is gone" if had else f"{has} is new"
+                yield Change(where=key, text=f"{what} {name}: {text}", concerns="everybody", weight=55)
     for key in ("holidays", "events"):
-        before, after = old.document.get(key), new.document.get(key)
-        if before != after:
-            text = f"{key}: {_said(before)} becomes {_said(after)}"
+        clause, clause_now = old.document.get(key), new.document.get(key)
+        if clause != clause_now:
+            text = f"{key}: {_said(clause)} becomes {_said(clause_now)}"
             yield Change(where=key, text=text, concerns="everybody", weight=55)
     weeks = {(grid.season, grid.schedule, grid.event): grid for grid in week_grids(old)}
     for grid in week_grids(new):
         before = weeks.get((grid.season, grid.schedule, grid.event))
         if before is None:
             continue
-        windows, had = _windows(grid.rows, grid.minutes), _windows(before.rows, before.minutes)
-        for period in dict.fromkeys([*had, *windows]):
-            if had.get(period) != windows.get(period):
+        windows, earlier = _windows(grid.rows, grid.minutes), _windows(before.rows, before.minutes)
+        for period in dict.fromkeys([*earlier, *windows]):
+            if earlier.get(period) != windows.get(period):
                 where = " ".join(part for part in ("periods", grid.schedule, grid.season, grid.event) if part)
                 season = f" in {grid.season}" if grid.season else ""
                 on = f" while {grid.event} is on" if grid.event else ""
-                text = f"{period}{season}{on}: {had.get(period) or 'never'} becomes {windows.get(period) or 'never'}"
+                text = (
+                    f"{period}{season}{on}: {earlier.get(period) or 'never'} becomes {windows.get(period) or 'never'}"
+                )
                 yield Change(where=where, text=text, concerns=f"whoever uses energy then{season}{on}", weight=65)
 
 

@@ -112,7 +112,7 @@ def read_json(text: str, *, source: str) -> Any:  # noqa: ANN401 - whatever the 
     except RecursionError as error:
         raise _refused(source, "nested too deeply") from error
     except ValueError as error:  # a whole number of thousands of digits
-        raise _refused(source, f"not valid JSON: {error}") from error
+        raise _refused(source, "not valid JSON: a number of thousands of digits") from error
 
 
 def read_yaml(text: str, *, source: str) -> tuple[Any, dict[str, int]]:
@@ -353,6 +353,6 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple):
-        return "a list"
+        return "a list" if value else "an empty list"
     text = str(value)
     return repr(text if len(text) <= 40 else text[:37] + "...")  # noqa: PLR2004 - enough to recognise

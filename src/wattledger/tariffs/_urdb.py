@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from wattledger.tariffs._document import Faults, plain_number, read_json, shown
+from wattledger.tariffs._document import Fault, Faults, TariffRefused, plain_number, read_json, shown
 from wattledger.tariffs._exact import exact_sum
 from wattledger.tariffs._language import Tariff, parse_tariff
 from wattledger.tariffs._urdb_calendar import MONTHS, Seasons, Weeks, always, line_of, read_index, read_weeks
@@ -195,7 +195,12 @@ class _Urdb:
     def _unpacked(self, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
         """A list that was written as text, as some tables of rates have it."""
         if isinstance(value, str) and value.lstrip().startswith("[") and key not in _DESCRIPTIVE:
-            return read_json(value, source=f"{self.faults.source}: {self._path(key)}")
+            path = self._path(key)
+            try:
+                return read_json(value, source=self.faults.source)
+            except TariffRefused as refused:
+                cause = f"the list that is written as text here is {refused.faults[0].cause}"
+                raise TariffRefused(source=self.faults.source, faults=[Fault(path, None, cause)]) from refused
         return value
 
     def _account_for_fields(self) -> None:

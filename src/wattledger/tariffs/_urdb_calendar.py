@@ -13,6 +13,8 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 _LAST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _HOURS = 24
 _LONGEST_LABEL = 40
+_NO_PERIOD = -1  # in place of a number that names no period
+_CELLS_SHOWN = 3  # of those that are wrong in one way
 
 Row = tuple[int, ...]
 """The number of the period in each hour of a day."""
@@ -130,19 +132,32 @@ def _schedule(schedule: Any, path: str, count: int, reading: Reading) -> tuple[R
         if not isinstance(row, list) or len(row) != _HOURS:
             reading.faults.add(f"{path}[{month}]", f"24 hours are expected, not {_count(row)}")
             continue
-        numbers = [read_index(value, f"{path}[{month}][{hour}]", count, reading) for hour, value in enumerate(row)]
-        rows.append(tuple(number for number in numbers if number is not None))
+        rows.append(tuple(_index_in(value, count) for value in row))
+    wrong = [(m, hour) for m, row in enumerate(rows) for hour, number in enumerate(row) if number == _NO_PERIOD]
+    if wrong and len(reading.faults.found) == before:
+        month, hour = wrong[0]
+        others = "".join(f" and [{m}][{h}]" for m, h in wrong[1:_CELLS_SHOWN])
+        more = f" and {len(wrong) - _CELLS_SHOWN} more cells" if len(wrong) > _CELLS_SHOWN else ""
+        reading.faults.add(f"{path}[{month}][{hour}]{others}{more}", _no_index(schedule[month][hour], count))
     return tuple(rows) if len(reading.faults.found) == before else None
 
 
 def read_index(value: Any, path: str, count: int, reading: Reading) -> int | None:  # noqa: ANN401 - JSON
     """The number of one of ``count`` periods, however it is written."""
-    number = number_in(value)
-    if number is None or number != int(number) or not 0 <= number < count:
-        cause = f"a number of a period from 0 to {count - 1} is expected, not {shown(value)}"
-        reading.faults.add(path, cause)
+    number = _index_in(value, count)
+    if number == _NO_PERIOD:
+        reading.faults.add(path, _no_index(value, count))
         return None
-    return int(number)
+    return number
+
+
+def _index_in(value: Any, count: int) -> int:  # noqa: ANN401 - JSON
+    number = number_in(value)
+    return _NO_PERIOD if number is None or number != int(number) or not 0 <= number < count else int(number)
+
+
+def _no_index(value: Any, count: int) -> str:  # noqa: ANN401 - JSON
+    return f"a number of a period from 0 to {count - 1} is expected, not {shown(value)}"
 
 
 def _names(labels: Any, occurring: Sequence[int]) -> dict[int, str]:  # noqa: ANN401 - JSON
