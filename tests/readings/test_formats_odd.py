@@ -98,6 +98,13 @@ def test_two_meters_at_one_point_are_not_one_register(tmp_path: Path) -> None:
     assert (plan.taken, [(told.what, told.count) for told in plan.refused]) == (1, [("DE2 1-1:1.8.0", 1)])
 
 
+def test_one_register_read_two_ways_is_not_one_register(tmp_path: Path) -> None:
+    line = nem13().split("\n")[1]
+    text = nem13().replace(line, f"{line}\n{line.replace(',M1,E,', ',M1,,')}")
+    plan = plan_import(read(tmp_path, text), rules=ImportRules())
+    assert (plan.readings, plan.taken, [told.count for told in plan.refused]) == (2, 1, [1])
+
+
 @pytest.mark.parametrize("when", ["000101010000?+14:303", "190101010000?+00:303", "999912312359?-12:303"])
 def test_an_impossible_time_of_mscons_is_refused(tmp_path: Path, when: str) -> None:
     assert refusal(tmp_path, mscons("QTY+220:1000:KWH", f"DTM+7:{when}")).line == 7

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wattledger.kernel import IntervalSeries, Period, Problem, Quality, epoch
+from wattledger.kernel import IntervalSeries, Period, Problem, Quality, epoch, from_epoch
 from wattledger.readings._batches import (
     EXPORT,
     IMPORT,
@@ -177,7 +177,7 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
 def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegister], list[NotTaken]]:
     """The reads of registers that say what a channel counted in all, and why the others are not taken."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str], tuple[str, Direction, Commodity]] = {}
     kept: dict[tuple[str, str, str, int], dict[int, int]] = defaultdict(dict)
     for read in file.registers:
         name = f"{read.point} {read.register}".strip() or "a register"
@@ -185,8 +185,9 @@ def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegist
         if cause is None:
             key = _point(file, read, rules), channel
             # Two meters may name their registers alike: both at one point would be one register that jumps.
-            if taken.setdefault(key, name) != name:
-                cause = f"register {taken[key]} is taken as {channel} of {key[0]} already"
+            whose = name, read.direction, read.commodity
+            if taken.setdefault(key, whose) != whose:
+                cause = f"register {taken[key][0]} is taken as {channel} of {key[0]} already"
             else:
                 exponent = int(read.value.as_tuple().exponent) + _WH_DECIMALS
                 step = 10 ** max(exponent, 0)
@@ -269,9 +270,12 @@ def _in_watt_hours(channel: Channel, rules: ImportRules) -> tuple[IntervalSeries
     keep = known.copy()
 
     def refuse(which: NDArray[np.bool_], cause: str) -> None:
-        count = int((keep & which).sum())
-        if count:
-            faults.append(NotTaken(channel.name, cause, None, count))
+        found = np.flatnonzero(keep & which)
+        if len(found):
+            first = from_epoch(int(series.starts[found[0]]))
+            faults.append(
+                NotTaken(channel.name, f"{cause}; the first at {first:%Y-%m-%d %H:%M:%S} UTC", None, len(found))
+            )
             keep[which] = False
 
     refuse(series.starts % series.seconds != 0, f"a start that is off the {series.seconds}-second grid of UTC")
