@@ -286,3 +286,19 @@ def test_what_looks_further_back_than_the_readings_is_told(rate: Rate, written: 
         "  - {name: demand, kind: demand, window: 60, price: 3, ratchet: {percent: 80, months: 11}}\n"
         "  - {name: least, kind: minimum, per: year, price: 100, proration: none, covers: all}\n"
     ) == [f"demand looks back since 2025-08-01, {nothing}", f"least looks back since 2026-01-01, {nothing}"]
+
+
+def test_a_fact_for_which_no_charge_is_is_told(rate: Rate, written: Any, use: Path) -> None:  # noqa: ANN401 - fixtures
+    tariff = written(
+        "charges:\n  - {name: energy, kind: energy, price: 0.10}\n"
+        "  - {name: one, kind: fixed, price: 2, per: month, when: {facts: {phases: 1}}}\n"
+        "  - {name: three, kind: fixed, price: 4, per: month, when: {facts: {phases: 3}}}\n"
+        "  - {name: large, kind: fixed, price: 9, per: month, when: {facts: {class: large}}}\n"
+    )
+
+    def told(phases: int) -> list[str]:
+        found = rate(use, "--tariff", tariff, "--fact", f"phases={phases}", "--fact", "class=home")
+        return [one for one in found["assumptions"] if "no charge is" in one]
+
+    assert told(3) == []
+    assert told(9) == ["phases is 9, for which no charge is; the charges that depend on phases are left out."]

@@ -476,6 +476,21 @@ def test_what_is_no_block_is_refused(
         june(tariff_of(), block, **more).at_once("numpy")
 
 
+@pytest.mark.parametrize("more", [{"block": [[1, 2], [3, 4]]}, {"missing": [[False, True]]}])
+def test_a_block_that_is_a_list_is_refused(tariff_of: Callable[..., Tariff], more: dict[str, Any]) -> None:
+    start = datetime(2026, 6, 1, tzinfo=UTC)
+    told: dict[str, Any] = {"block": np.ones((1, 2), dtype=np.int64), **more}
+    with pytest.raises(BlockDoesNotFit, match="is a list, not a NumPy array"):
+        rate_many(tariff=tariff_of(), start=start, seconds=3600, **told)
+
+
+def test_an_engine_that_nobody_knows_is_refused(tariff_of: Callable[..., Tariff]) -> None:
+    start, block = datetime(2026, 6, 1, tzinfo=UTC), np.ones((1, 2), dtype=np.int64)
+    cuda: Any = "cuda"
+    with pytest.raises(EngineNotInstalled, match="there is no engine 'cuda'; there are auto, numpy, numba"):
+        rate_many(tariff=tariff_of(), block=block, start=start, seconds=3600, engine=cuda)
+
+
 def test_an_engine_that_is_not_there_is_refused(
     tariff_of: Callable[..., Tariff], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,9 +55,18 @@ def test_rows_in_any_order_and_gaps_are_missing() -> None:
         ([datetime(2026, 1, 1)], [1], "time zone"),  # noqa: DTZ001 - without a zone is the point
         (STARTS[:2], [1], "2 starts and 1 values"),
         ([STARTS[0], STARTS[0]], [1, 2], "two intervals begin at 2026-01-31T22:00:00Z"),
+        (STARTS[:2], ["1", "2"], "'1' is no number of kWh"),
+        (STARTS[:2], [True, False], "'True' is no number of kWh"),
+        (STARTS[:2], [Decimal(1), "n/a"], "'n/a' is no number of kWh"),
+        (STARTS[:2], [[1, 2], [3, 4]], "one column of kWh is expected, not an array of 2 dimensions"),
+        (STARTS[:2], [1, 20_000_000_000], "at most 9,223,372,036 can be counted"),
+        (STARTS[:2], [-20_000_000_000, 1], "at most 9,223,372,036 can be counted"),
+        (STARTS[:2], [0.1, 1e300], "at most 9,223,372,036 can be counted"),
+        (STARTS[:2], [0.1, float("inf")], "'inf' kWh: at most"),
+        (STARTS[:2], [Decimal("0.1"), Decimal("1e300")], "at most 9,223,372,036 can be counted"),
     ],
 )
-def test_what_is_no_reading_is_refused(starts: list[datetime], kwh: list[int], words: str) -> None:
+def test_what_is_no_reading_is_refused(starts: list[datetime], kwh: list[Any], words: str) -> None:
     with pytest.raises(ColumnsDoNotFit, match=words):
         series_of(starts=starts, kwh=kwh)
 
@@ -65,6 +74,28 @@ def test_what_is_no_reading_is_refused(starts: list[datetime], kwh: list[int], w
 def test_a_length_longer_than_the_rows_distance_is_refused() -> None:
     with pytest.raises(ColumnsDoNotFit, match="3600 s begin 1800 s apart"):
         series_of(starts=STARTS, kwh=KWH, seconds=3600)
+
+
+@pytest.mark.parametrize("seconds", [0, -900, True, 900.0])
+def test_a_length_that_is_none_is_refused(seconds: Any) -> None:  # noqa: ANN401 - whatever a notebook holds
+    with pytest.raises(ColumnsDoNotFit, match="a whole number of seconds above 0"):
+        series_of(starts=STARTS, kwh=KWH, seconds=seconds)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_a_start_that_is_null_is_refused(kind: str) -> None:
+    starts, kwh = columns(kind)
+    library = pytest.importorskip(kind)
+    with_null = starts.mask(starts == starts[3]) if kind == "pandas" else starts.scatter(3, None)
+    assert isinstance(with_null, library.Series)
+    with pytest.raises(ColumnsDoNotFit, match="1 of the starts are null"):
+        series_of(starts=with_null, kwh=kwh)
+
+
+def test_nulls_of_pandas_whole_numbers_are_missing() -> None:
+    pandas = pytest.importorskip("pandas")
+    series = series_of(starts=STARTS[:2], kwh=pandas.Series([1, None], dtype="Int64"))
+    assert series.qualities.tolist() == [Quality.ACTUAL, Quality.MISSING]
 
 
 def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -697,3 +697,30 @@ def test_the_order_of_time_matters_only_where_prices_differ_within_a_counter(tar
     assert not tariff([1, 2]).order_matters
     assert not tariff(by_period, counter="per_period").order_matters
     assert not tariff(by_period, allocation="pro_rata").order_matters
+
+
+@pytest.mark.parametrize(
+    ("charge", "fault"),
+    [
+        ("{name: t, kind: tax, rate: 1e30, of: energy}", "percent is out of all proportion: at most 1000 are"),
+        ("{name: t, kind: percentage, rate: -1001, of: energy}", "'-1001' percent is out of all proportion"),
+        ("{name: t, kind: credit, rate: 1000.5, of: energy}", "'1000.5' percent is out of all proportion"),
+    ],
+)
+def test_a_percentage_is_in_proportion(charge: str, fault: str) -> None:
+    (found,) = faults(f"{HOME}  - {charge}\n")
+    assert fault in found
+    assert found.endswith("at charges[2].rate")
+
+
+def test_a_holiday_excepted_that_is_none_is_remarked() -> None:
+    def remarks(day: str) -> tuple[str, ...]:
+        text = HOME.replace(
+            "day_types: {weekday: mon-fri,",
+            f"holidays: {{country: DE, subdivision: BY, except: {day}}}\n"
+            "day_types: {weekday: {days: mon-fri, holidays: excluded},",
+        )
+        return parse_tariff(text, source="x").remarks
+
+    assert remarks("2026-01-06") == ()
+    assert remarks("2026-08-17") == ("'holidays' excepts 2026-08-17, which is no holiday of DE-BY anyway.",)

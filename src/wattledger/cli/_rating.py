@@ -170,6 +170,7 @@ def rated(*, path: Path, versions: Sequence[tariffs.Tariff], zone: tzinfo | None
             raise tariffs.NegativeEnergy(f"{path}: {name}: {problem.detail}", remedy=problem.remedy) from problem
     assumptions += _nothing_before(bills, clock)
     assumptions += _counted_with(bills)
+    assumptions += _charged_by_no_clause(bills, told.facts)
     assumptions += _events_at_once(bills, told.signals, clock)
     return Rated(
         tariff=tariff,
@@ -235,6 +236,13 @@ def _nothing_before(bills: Sequence[Bill], clock: tzinfo) -> Iterator[str]:
                     "nothing earlier is known."
                 )
         seen |= {(bill.point, name) for name in ("bank", *(charge.name for charge in bill.tariff.charges))}
+
+
+def _charged_by_no_clause(bills: Sequence[Bill], facts: Mapping[str, str]) -> Iterator[str]:
+    """The facts that several charges ask for, none of them with this value."""
+    for tariff in dict.fromkeys(bill.tariff for bill in bills):
+        for name in tariffs.unmatched_facts(tariff=tariff, facts=facts):
+            yield f"{name} is {facts[name]}, for which no charge is; the charges that depend on {name} are left out."
 
 
 def _events_at_once(bills: Sequence[Bill], signals: tariffs.Signals, clock: tzinfo) -> Iterator[str]:

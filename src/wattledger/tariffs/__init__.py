@@ -26,7 +26,15 @@ from wattledger.tariffs._schema import tariff_schema
 from wattledger.tariffs._segments import TariffNotInForce, TariffWithoutZone
 from wattledger.tariffs._settling import history_after, settle
 from wattledger.tariffs._shipped import shipped_tariffs
-from wattledger.tariffs._signals import NO_SIGNALS, Fact, FactUnknown, IndexPriceMissing, IndexPrices, Signals
+from wattledger.tariffs._signals import (
+    NO_SIGNALS,
+    Fact,
+    FactUnknown,
+    IndexPriceMissing,
+    IndexPrices,
+    Signals,
+    unmatched_facts,
+)
 from wattledger.tariffs._urdb import TierConvention, import_urdb
 from wattledger.tariffs._week import WeekGrid, WeekRow, week_grids
 from wattledger.tariffs._writing import export_yaml
@@ -94,5 +102,6 @@ __all__ = [
     "shipped_tariffs",
     "tariff_schema",
     "unknown_before",
+    "unmatched_facts",
     "week_grids",
 ]

@@ -13,7 +13,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +201,17 @@ def rate_many(  # noqa: PLR0913 - as rate(), and what a block does not say of it
         return _one_by_one(asked, str(reason))
 
 
-def _check(block: NDArray[Any], missing: NDArray[np.bool_] | None, decimals: int, seconds: int) -> None:
+def _check(block: object, missing: object, decimals: int, seconds: int) -> None:
+    for what, given in (("block", block), ("missing", missing)):
+        if not isinstance(given, np.ndarray) and not (what == "missing" and given is None):
+            raise BlockDoesNotFit(
+                f"'{what}' is a {type(given).__name__}, not a NumPy array",
+                remedy="make it one with numpy.asarray; each row is a customer",
+            )
+    _check_arrays(cast("NDArray[Any]", block), cast("NDArray[Any] | None", missing), decimals, seconds)
+
+
+def _check_arrays(block: NDArray[Any], missing: NDArray[Any] | None, decimals: int, seconds: int) -> None:
     if block.ndim != 2 or block.dtype.kind not in "iu" or block.dtype == np.uint64:  # noqa: PLR2004 - a table
         raise BlockDoesNotFit(
             f"a table of whole numbers is expected, not {block.ndim} dimensions of {block.dtype}",
@@ -216,6 +226,8 @@ def _check(block: NDArray[Any], missing: NDArray[np.bool_] | None, decimals: int
 
 
 def _kernels(engine: Engine, values: int) -> Kernels:
+    if engine not in get_args(Engine):
+        raise EngineNotInstalled(f"there is no engine {engine!r}; there are {', '.join(get_args(Engine))}")
     if engine == "numpy" or (engine == "auto" and values < _WORTH_COMPILING):
         return _bulk_numpy.KERNELS
     try:

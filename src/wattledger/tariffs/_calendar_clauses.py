@@ -11,7 +11,7 @@ from itertools import groupby, pairwise, product
 from operator import itemgetter
 from typing import Any
 
-from wattledger.tariffs._calendar import DAY_MINUTES, LEAP_YEAR, Calendar, HolidayRule, Patterns
+from wattledger.tariffs._calendar import DAY_MINUTES, LEAP_YEAR, Calendar, HolidayRule, Patterns, national_holidays
 from wattledger.tariffs._coverage import (
     MONTH_DAYS,
     WEEKDAYS,
@@ -63,11 +63,13 @@ class CalendarClauses:
     ``cells``         every (season, period, other schedules' periods) that occurs
     ``calendar``      what applies when
     ``document``      the canonical clauses
+    ``remarks``       what looks odd but is no fault, whole sentences
     """
 
     def __init__(self, fields: Fields, faults: Faults, *, valid: Validity = (None, None)) -> None:
         self.faults = faults
         self.document: dict[str, Any] = {}
+        self.remarks: list[str] = []
         before = len(faults.found)
         self.season_names: tuple[str | None, ...] = (None,)
         season_of, dated = self._seasons(fields.get("seasons"), valid)
@@ -137,8 +139,11 @@ class CalendarClauses:
         without = _read_dates(given["except"]) if "except" in given else []
         for day in sorted(set(also) & set(without)):
             given["except"].refuse(f"{day.isoformat()} is in 'also' too")
+        before = len(self.faults.found)
         if country is not None:
             self._known_country(given, country, subdivision)
+            if len(self.faults.found) == before:
+                self._remark_needless(country, subdivision, without)
         written = {"country": country, "subdivision": subdivision}
         self.document["holidays"] = {key: text for key, text in written.items() if text is not None} | {
             key: one_or_list([day.isoformat() for day in days])
@@ -148,6 +153,13 @@ class CalendarClauses:
         return HolidayRule(
             listed=frozenset(also), country=country, subdivision=subdivision, excepted=frozenset(without)
         )
+
+    def _remark_needless(self, country: str, subdivision: str | None, without: Sequence[date]) -> None:
+        """Not a fault: what a country's holidays are may change after a version was published."""
+        where = country if subdivision is None else f"{country}-{subdivision}"
+        for day in without:
+            if day not in national_holidays(country, subdivision, day.year):
+                self.remarks.append(f"'holidays' excepts {day.isoformat()}, which is no holiday of {where} anyway.")
 
     def _known_country(self, given: Fields, country: str, subdivision: str | None) -> None:
         countries = _countries()

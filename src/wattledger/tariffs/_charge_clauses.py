@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from wattledger.tariffs._by_cell import CellReader
 from wattledger.tariffs._calendar_clauses import one_or_list
-from wattledger.tariffs._document import Clause, Fields, plain_number
+from wattledger.tariffs._document import Clause, Fields, plain_number, shown
 from wattledger.tariffs._model import (
     BY_DAYS,
     EXPORT,
@@ -34,6 +34,7 @@ from wattledger.tariffs._terms import (
 ALL = "all"
 """The word for everything before, where charges are named."""
 
+_MOST_PERCENT = 1000
 _PER = ("day", "month", "bill", "quarter", "year")
 _UNCUT = ("day", "bill")  # what is not for a month is never cut
 _BASED = "charges can only be based on charges before them"
@@ -233,6 +234,7 @@ def read_percentage(charge: ChargeClause) -> PercentageCharge:
             charge.given["rate"].refuse("a tax is not below zero percent")
         if charge.kind == "percentage" and rate == 0:
             charge.given["rate"].refuse("a percentage must not be zero")
+        _refuse_beyond(charge.given["rate"], rate)
     by_line = charge.given.one_of("on", _ONCE) == "line"
     if by_line:
         charge.document["on"] = "line"
@@ -245,6 +247,11 @@ def read_percentage(charge: ChargeClause) -> PercentageCharge:
         by_line=by_line,
         when=charge.when(),
     )
+
+
+def _refuse_beyond(clause: Clause, rate: Decimal) -> None:
+    if abs(rate) > _MOST_PERCENT:
+        clause.refuse(f"{shown(plain_number(rate))} percent is out of all proportion: at most {_MOST_PERCENT} are")
 
 
 def read_credit(charge: ChargeClause) -> CreditCharge:
@@ -267,6 +274,7 @@ def read_credit(charge: ChargeClause) -> CreditCharge:
         rate = read_above_zero(given.get("rate"), "a credit's percentage")
         if rate is not None:
             charge.document["rate"] = plain_number(rate)
+            _refuse_beyond(given["rate"], rate)
         if "of" not in given:
             charge.clause.refuse("'of' is missing: of which charges are these percent?")
     most = read_above_zero(given.get("most"), "the most that a credit takes off")

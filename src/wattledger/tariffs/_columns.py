@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.kernel import IntervalSeries, Problem, Quality, epoch
+from wattledger.tariffs._document import shown
 from wattledger.tariffs._plan import DECIMALS, UNITS
+
+_MOST_KWH = (2**63 - 1) // UNITS
 
 
 class ColumnsDoNotFit(Problem):
@@ -29,6 +33,8 @@ def series_of(*, starts: Any, kwh: Any, seconds: int | None = None) -> IntervalS
     ``seconds`` is the intervals' length, when not given the smallest distance of the starts. Raises
     :class:`ColumnsDoNotFit`.
     """
+    if seconds is not None and (type(seconds) is not int or seconds <= 0):
+        raise ColumnsDoNotFit(f"intervals of {seconds!r} s: a whole number of seconds above 0 is expected")
     instants, (units, known) = _instants(starts), _units(kwh)
     if len(instants) != len(units):
         raise ColumnsDoNotFit(f"{len(instants)} starts and {len(units)} values")
@@ -50,15 +56,22 @@ def _instants(column: Any) -> NDArray[np.int64]:  # noqa: ANN401 - any column
     if accessor is not None and hasattr(accessor, "epoch"):  # Polars
         if getattr(column.dtype, "time_zone", None) is None:
             raise _without_zone()
+        _refuse_nulls(int(column.null_count()))
         return np.asarray(accessor.epoch("s").to_numpy(), dtype=np.int64)
     if accessor is not None and hasattr(accessor, "tz_convert"):  # pandas
         if getattr(column.dtype, "tz", None) is None:
             raise _without_zone()
+        _refuse_nulls(int(column.isna().sum()))
         return np.asarray(accessor.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]"), dtype=np.int64)
     values = list(column)
     if not all(isinstance(value, datetime) and value.tzinfo is not None for value in values):
         raise _without_zone()
     return np.array([epoch(value) for value in values], dtype=np.int64)
+
+
+def _refuse_nulls(count: int) -> None:
+    if count:
+        raise ColumnsDoNotFit(f"{count} of the starts are null", remedy="leave rows without a start out")
 
 
 def _without_zone() -> ColumnsDoNotFit:
@@ -71,11 +84,38 @@ def _without_zone() -> ColumnsDoNotFit:
 def _units(column: Iterable[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Values in 1e-9 kWh, and which of them are known."""
     array = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
+    if array.ndim != 1:
+        raise ColumnsDoNotFit(f"one column of kWh is expected, not an array of {array.ndim} dimensions")
     if array.dtype.kind in "iu":
+        _refuse_beyond(int(array.max()) if len(array) else 0)
+        _refuse_beyond(int(array.min()) if len(array) else 0)
         return array.astype(np.int64) * UNITS, np.ones(len(array), dtype=np.bool_)
     if array.dtype.kind == "f":
-        known = np.isfinite(array)
-        return np.rint(np.where(known, array, 0) * UNITS).astype(np.int64), known
-    whole = [None if value is None or value != value else round(value * UNITS) for value in array.tolist()]  # noqa: PLR0124 - NaN
+        known = ~np.isnan(array)
+        values = np.where(known, array, 0)
+        _refuse_beyond(float(np.abs(values).max()) if len(array) else 0)
+        return np.rint(values * UNITS).astype(np.int64), known
+    whole = [_unit(value) for value in array.tolist()]
     known = np.array([value is not None for value in whole], dtype=np.bool_)
     return np.array([value or 0 for value in whole], dtype=np.int64), known
+
+
+def _unit(value: object) -> int | None:
+    if value is None or type(value).__name__ == "NAType":  # pandas' null, which is equal to nothing and not unequal
+        return None
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        raise ColumnsDoNotFit(
+            f"{shown(value)} is no number of kWh", remedy="make the column one of numbers before it is rated"
+        )
+    if value != value:  # noqa: PLR0124 - NaN
+        return None
+    _refuse_beyond(value)
+    units: int = round(value * UNITS)
+    return units
+
+
+def _refuse_beyond(kwh: float | Decimal) -> None:
+    if abs(kwh) > _MOST_KWH:
+        raise ColumnsDoNotFit(
+            f"an interval of {shown(kwh)} kWh: at most {_MOST_KWH:,} can be counted", remedy="check the column's unit"
+        )

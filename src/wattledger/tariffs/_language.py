@@ -116,7 +116,8 @@ class Tariff:
                        sliding windows, loads watched for a duration)
     ``hash``           SHA-256 of the canonical document: the same for YAML and JSON, 0.1 and 0.10, any order of keys
     ``document``       the canonical document, JSON-able, numbers as text
-    ``remarks``        what an importer had to decide or leave aside, whole sentences; not part of the document
+    ``remarks``        what an importer had to decide or leave aside, and what looks odd but is no fault: whole
+                       sentences, not part of the document
     """
 
     id: str
@@ -238,7 +239,7 @@ class _Author:
             order_matters=any(_order_matters(charge, cells) for charge in charges),
             hash=_canonical_hash(self.out),
             document=self.out,
-            remarks=remarks,
+            remarks=tuple(dict.fromkeys((*remarks, *calendar.remarks))),
             cells=cells,
             calendar=_moved(calendar.calendar, order),
             charges=tuple(charges),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from wattledger.kernel import Period, Problem, epoch
 from wattledger.tariffs._document import plain_number
 from wattledger.tariffs._exact import as_ratio
+from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import FactTest
 from wattledger.tariffs._segments import Occurrences
 from wattledger.tariffs._terms import spelled
@@ -140,6 +141,24 @@ def holds(test: FactTest, facts: Facts, *, wanted_by: str) -> bool:
     numerator, denominator = number_of(facts, test.fact, wanted_by=wanted_by)
     number = Decimal(numerator) / Decimal(denominator)
     return (test.over is None or number > test.over) and (test.up_to is None or number <= test.up_to)
+
+
+def unmatched_facts(*, tariff: Tariff, facts: Mapping[str, Fact]) -> list[str]:
+    """The facts of which charges ask for several values, none of which is the one told: most likely a mistake."""
+    found: list[str] = []
+    kept = facts_kept(facts)
+    for name, _ in kept:
+        tests = {test for one in tariff.charges if one.when is not None for test in one.when.facts if test.fact == name}
+        if len(tests) > 1 and not any(_may_hold(test, kept) for test in tests):
+            found.append(name)
+    return found
+
+
+def _may_hold(test: FactTest, facts: Facts) -> bool:
+    try:
+        return holds(test, facts, wanted_by="a charge")
+    except FactUnknown:
+        return False
 
 
 def _told(facts: Facts, name: str, wanted_by: str) -> str:
