@@ -224,7 +224,10 @@ def _register_stored_as(read: RegisterRead, rules: ImportRules) -> tuple[str, st
     elif named is None and read.commodity is not Commodity.ACTIVE_ENERGY:
         cause = f"a register of {read.commodity.value}; name a channel for it with --channel {read.register}=NAME"
     elif named is None and _OF_A_RATE.search(read.register):
-        cause = "the register of one rate, a part of what was used; the total register x.8.0 is stored"
+        cause = (
+            "the register of one rate, a part of what was used; the total register x.8.0 is stored. To keep it apart, "
+            f"name a channel for it with --channel {read.register}=NAME"
+        )
     return named or plain, cause
 
 
