@@ -8,10 +8,10 @@ and agree with PySAM. What is not installed is left out, and said. ``--json`` pr
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -252,8 +252,14 @@ TITLES = {
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(
+        description=" ".join(str(__doc__).split("\n\n", maxsplit=1)[0].split()),
+        epilog="The reference implementations that are not installed are left out, and said.",
+    )
+    options.add_argument("--json", action="store_true", help="print the figures alone, as JSON")
+    asked = options.parse_args()
     found, absent = figures()
-    if "--json" in sys.argv:
+    if asked.json:
         against = {
             f"{engine}_times_pysam": round(found[engine] / found["pysam"], 1)
             for engine in ("numpy", "numba")

@@ -112,6 +112,8 @@ def test_published_prices_come_from_a_file(rate: Rate, run: Any, written: Any, u
     (line,) = rate(use, "--tariff", tariff, "--prices", f"spot={prices}")["bills"][0]["lines"]
     # 354 h at 0.11, 5 kWh at the cap, 389 h at -0.04
     assert (line["quantity"], line["amount"]) == ("748", "24.88")
+    _, text, _ = run(use, "--tariff", tariff, "--prices", f"spot={prices}", "--explain")
+    assert "energy: charges[0].index says series spot, adder 0.01, cap 0.3, missing last" in text
     code, _, err = run(use, "--tariff", tariff)
     assert (code, "no price of spot is known" in err) == (2, True)
     prices.write_text("start,price\n2026-07-01T00:00+02:00,ten\n2026-07-01T00:00+02:00,x\n")

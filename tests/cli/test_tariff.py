@@ -1,6 +1,7 @@
 """``wattledger tariff``: proofs, pictures, comparisons and imports on the command line."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +98,12 @@ def test_a_urdb_rate_is_written_in_our_language(run: Run, shared: Path, tmp_path
     tariff = load_tariff(out)
     assert (tariff.zone, tariff.currency) == ("America/Denver", "USD")
     assert run("import", "urdb", source).out.startswith("#")
+    kept = out.read_text()
+    again = run("import", "urdb", source, "--out", out)
+    assert (again.code, again.err.count("\n"), out.read_text()) == (2, 1, kept)
+    assert "is there already" in again.err
+    assert run("import", "urdb", source, "--out", out, "--force").code == 0
+    assert out.read_text() != kept
 
 
 def test_what_cannot_be_honoured_is_refused_by_name(run: Run, tmp_path: Path) -> None:
@@ -119,3 +126,52 @@ def test_two_files_cannot_be_one_version(run: Run, tmp_path: Path) -> None:
     assert result.err.startswith(f"{changed}: version: a version never changes: ")
     for path in (HOME_TOU, changed):
         assert f"{path} ({load_tariff(path).hash[:12]})" in result.err
+
+
+def shown(run: Run, file: Path, text: str) -> list[str]:
+    file.write_text("id: t\nversion: '1'\ncurrency: EUR\nzone: Europe/Berlin\n" + text)
+    result = run("show", file)
+    assert result.code == 0, result.err
+    assert max(map(len, result.out.splitlines())) <= 80
+    return result.out.splitlines()
+
+
+def test_windows_off_the_half_hour_are_drawn_and_listed(run: Run, tmp_path: Path) -> None:
+    lines = shown(
+        run,
+        tmp_path / "t.yaml",
+        "periods: {peak: {times: 16:10-21:00}, off: otherwise}\n"
+        "charges:\n  - {name: e, kind: energy, price: {peak: 0.3, off: 0.1}}\n"
+        "  - {name: VAT, kind: tax, rate: 19, of: all}\n",
+    )
+    assert [line.split()[1] for line in lines if line.startswith("Mon-Sun")] == [
+        "O" * 33 + "P" * 9 + "O" * 6,  # at 16:00 it is off yet
+        "00:00-16:10",
+    ]
+    assert "             16:10-21:00  peak" in lines
+    assert any(line.split() == ["VAT", "tax", "19", "%;", "of", "all"] for line in lines)
+
+
+def test_holidays_are_shown_by_their_dates(run: Run, tmp_path: Path) -> None:
+    rest = (
+        "day_types: {working: {days: mon-fri, holidays: excluded}}\n"
+        "periods: {day: {days: working, times: 08:00-20:00}, rest: otherwise}\n"
+        "charges:\n  - {name: e, kind: energy, price: {day: 0.3, rest: 0.1}}\n"
+    )
+    listed = shown(run, tmp_path / "a.yaml", "holidays: [2026-05-01, 2026-12-24]\n" + rest)
+    assert "Holidays: 2026-05-01, 2026-12-24" in listed
+    rule = (
+        "valid: {from: 2026-01-01, to: 2026-05-02}\nholidays: {country: DE, also: [2026-02-02], except: 2026-04-03}\n"
+    )
+    ruled = shown(run, tmp_path / "b.yaml", rule + rest)
+    place = ruled.index("Holidays: those of DE, also 2026-02-02, except 2026-04-03")
+    assert ruled[place + 1] == "  2026-01-01, 2026-02-02, 2026-04-06, 2026-05-01"
+
+
+@pytest.mark.parametrize("command", [["-m", "wattledger"], ["benchmarks/rating.py"]])
+def test_help_is_help(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage" in done.stdout.lower()

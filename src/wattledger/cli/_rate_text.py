@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from wattledger.cli._rating import Bill, Rated, plain, zone_name
+from wattledger.cli._tariff_text import words
 from wattledger.kernel import IntervalSeries, Money, Period, Quality, from_epoch
 from wattledger.tariffs import ChargeLine
 
 _PIPE_WIDTH = 100  # columns where there is no terminal to ask
 _SPANS_SHOWN = 8
-_SAID = 60  # characters of a clause that are shown
 _DOUBTS = (
     (Quality.ESTIMATED, "estimated"),
     (Quality.SUBSTITUTED, "substituted"),
@@ -112,7 +112,9 @@ def _beside(bill: Bill, result: Rated) -> Iterator[str]:
     """When demand was measured, which load clauses took hold, and what is left in the bank."""
     for line in bill.rating.lines:
         if line.at is not None:
-            yield f"{line.charge}{f' {line.period}' if line.period else ''}: measured {_moment(line.at, result)}."
+            earlier = line.at < bill.rating.period.start  # nothing of this part was measured before it began
+            told = "what the part before costs by the whole bill, from" if earlier else "measured"
+            yield f"{line.charge}{f' {line.period}' if line.period else ''}: {told} {_moment(line.at, result)}."
     for notice in bill.rating.notices:
         yield (
             f"{notice.charge} ({notice.action}): over the threshold from {_moment(notice.start, result)} to "
@@ -129,7 +131,7 @@ def _explained(bill: Bill, result: Rated) -> Iterator[str]:
         return
     for told in bill.explanation.lines:
         intervals = [part for part in told.parts if part.start is not None]
-        yield f"{told.line.charge}: {told.clause} says {_short(told.says)}"
+        yield f"{told.line.charge}: {told.clause} says {words(told.says)}"
         if intervals:
             greatest = max(intervals, key=lambda part: part.quantity)
             kwh = plain(round(Decimal(greatest.quantity.numerator) / Decimal(greatest.quantity.denominator), 6))
@@ -144,11 +146,6 @@ def _explained(bill: Bill, result: Rated) -> Iterator[str]:
         adds = "adds up to" if told.recomputed == told.line.amount else "DOES NOT add up to"
         yield f"  {adds} {_amount(told.line.amount)}"
     yield f"Readings {bill.explanation.readings_hash[:12]}, tariff {bill.tariff.version} {bill.tariff.hash[:12]}"
-
-
-def _short(says: object) -> str:
-    text = str(says)
-    return text if len(text) <= _SAID else f"{text[:_SAID]}..."
 
 
 def _moment(at: datetime, result: Rated) -> str:

@@ -168,6 +168,7 @@ def import_urdb(
         str | None, typer.Option(help="Where its clock stands, as America/New_York; URDB does not say")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; standard output when not given")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file if there is one")] = False,
 ) -> None:
     """Write a URDB rate in our language; what cannot be honoured is refused by name."""
     tariff = tariffs.load_tariff(file, tiers=tiers.value)
@@ -180,7 +181,12 @@ def import_urdb(
         sys.stdout.write(text)
     else:
         try:
-            out.write_text(text, encoding="utf-8")
+            with out.open("w" if force else "x", encoding="utf-8") as file_out:
+                file_out.write(text)
+        except FileExistsError as error:
+            raise FileNotWritten(
+                f"{out} is there already", remedy="name another, or write over it with --force"
+            ) from error
         except OSError as error:
             raise FileNotWritten(f"{out} cannot be written: {error.strerror}") from error
         sys.stderr.write(f"{out}: {tariff.id} version {tariff.version}, {tariff.hash[:12]}\n")

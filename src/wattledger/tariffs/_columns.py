@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -93,17 +93,17 @@ def _units(column: Iterable[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]
     if array.dtype.kind == "f":
         known = ~np.isnan(array)
         values = np.where(known, array, 0)
-        _refuse_beyond(float(np.abs(values).max()) if len(array) else 0)
+        _refuse_beyond(np.abs(values).max() if len(array) else 0)
         return np.rint(values * UNITS).astype(np.int64), known
     whole = [_unit(value) for value in array.tolist()]
     known = np.array([value is not None for value in whole], dtype=np.bool_)
     return np.array([value or 0 for value in whole], dtype=np.int64), known
 
 
-def _unit(value: object) -> int | None:
+def _unit(value: Any) -> int | None:  # noqa: ANN401 - whatever a column holds
     if value is None or type(value).__name__ == "NAType":  # pandas' null, which is equal to nothing and not unequal
         return None
-    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+    if not isinstance(value, Number) or isinstance(value, bool | complex):
         raise ColumnsDoNotFit(
             f"{shown(value)} is no number of kWh", remedy="make the column one of numbers before it is rated"
         )
@@ -114,7 +114,7 @@ def _unit(value: object) -> int | None:
     return units
 
 
-def _refuse_beyond(kwh: float | Decimal) -> None:
+def _refuse_beyond(kwh: Any) -> None:  # noqa: ANN401 - a number of any type
     if abs(kwh) > _MOST_KWH:
         raise ColumnsDoNotFit(
             f"an interval of {shown(kwh)} kWh: at most {_MOST_KWH:,} can be counted", remedy="check the column's unit"
