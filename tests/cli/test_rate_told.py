@@ -304,3 +304,35 @@ def test_a_fact_for_which_no_charge_is_is_told(rate: Rate, written: Any, use: Pa
 
     assert told(3) == []
     assert told(9) == ["phases is 9, for which no charge is; the charges that depend on phases are left out."]
+
+
+ONE_BILL = {
+    "slab": "charges:\n  - {name: energy, kind: energy, price: [0.1, 0.5], tiers: {counter: all_periods, basis: month, "
+    "allocation: reached_slab, limits: [400], proration: none}}\n",
+    "usage": "charges:\n  - {name: low, kind: energy, price: 0.1, when: {usage: {up_to: 400}}}\n"
+    "  - {name: high, kind: energy, price: 0.5, when: {usage: {over: 400}}}\n"
+    "  - {name: small, kind: fixed, price: 7, per: bill, when: {usage: {up_to: 400}}}\n",
+    "minimum": "charges:\n  - {name: energy, kind: energy, price: 0.1}\n"
+    "  - {name: least, kind: minimum, price: 150, per: bill, covers: energy}\n",
+    "credit": "charges:\n  - {name: energy, kind: energy, price: 0.1}\n"
+    "  - {name: grant, kind: credit, rate: 50, of: energy, most: 20}\n",
+}
+
+
+@pytest.mark.parametrize("name", ONE_BILL)
+def test_versions_that_say_the_same_cost_what_one_costs(
+    rate: Rate,
+    run: Any,  # noqa: ANN401 - a fixture
+    written: Any,  # noqa: ANN401 - a fixture
+    use: Path,
+    name: str,
+) -> None:
+    old = written("valid: {to: 2026-07-16}\n" + ONE_BILL[name], "1")
+    new = written("valid: {from: 2026-07-16}\n" + ONE_BILL[name], "2")
+    one = written(ONE_BILL[name], "3")
+    whole, split = rate(use, "--tariff", one), rate(use, "--tariff", old, "--tariff", new, "--explain")
+    assert split["total"] == whole["total"]
+    assert len(split["bills"]) == 2
+    text = run(use, "--tariff", old, "--tariff", new, "--explain")[1]
+    assert "DOES NOT" not in text
+    assert ("what the part before costs by the whole bill" in text) == (name in {"slab", "usage", "minimum"})
