@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,20 +78,3 @@ def tou_tariff() -> dict[str, Any]:
             {"name": "standing charge", "kind": "fixed", "price": "7.77", "per": "month"},
         ],
     }
-
-
-@pytest.fixture(scope="module")
-def town_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A small town on a real server in a process of its own; home ``h0`` is in the dark, its wallet is empty."""
-    script = Path(__file__).with_name("served_town.py")
-    server = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path_factory.mktemp("town"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    assert url, "the town did not start"
-    yield url
-    server.communicate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,7 +12,6 @@ from typing import Literal
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from served_town import served_town
 
 from wattledger.web import built_pages
 
@@ -74,13 +75,26 @@ def judge() -> Judge:
     return look
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def town_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a small town is served, pages included. One prepaid home is dark: its wallet is empty."""
+    """Where a small town is served, pages included; home ``h0`` is dark: its wallet is empty.
+
+    Its process is its own: a process has the workflows of one town, and a browser that is driven has its loop in ours.
+    """
     if built_pages() is None:
         pytest.skip("the pages are not built")
-    with served_town(tmp_path_factory.mktemp("town")) as url:
-        yield url
+    script = _ROOT / "tests/support/served_town.py"
+    server = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path_factory.mktemp("town"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    assert url, "the town did not start"
+    yield url
+    server.communicate()
 
 
 @pytest.fixture
