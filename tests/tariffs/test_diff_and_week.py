@@ -107,3 +107,20 @@ def test_days_seasons_and_events_are_told_in_words(tariff_of: Build) -> None:
     )
     assert moved[0].concerns == "whoever uses energy then in summer while alert is on"
     assert not [text for text in texts if "and tue" in text or "day_types" in text]
+
+
+def test_an_event_that_begins_to_change_a_season_is_told(tariff_of: Build) -> None:
+    def version(seasons: list[str]) -> Tariff:
+        return tariff_of(
+            seasons={"summer": "04-01 to 09-30", "winter": "10-01 to 03-31"},
+            periods={"critical": {"events": "alert", "seasons": seasons, "times": "12:00-15:00"}, "plain": "otherwise"},
+            events=["alert"],
+            charges=[{"name": "energy", "kind": "energy", "price": {"plain": "0.1", "critical": "2"}}],
+        )
+
+    told = "critical in winter while alert is on: {} becomes {}"
+    for old, new, text in (
+        (["summer"], ["summer", "winter"], told.format("never", "Mon-Sun 12:00-15:00")),
+        (["summer", "winter"], ["summer"], told.format("Mon-Sun 12:00-15:00", "never")),
+    ):
+        assert text in [change.text for change in diff(old=version(old), new=version(new))]

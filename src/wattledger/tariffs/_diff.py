@@ -11,7 +11,7 @@ from wattledger.tariffs._document import plain_number
 from wattledger.tariffs._exact import as_decimal, as_ratio
 from wattledger.tariffs._language import Tariff
 from wattledger.tariffs._model import EnergyCharge
-from wattledger.tariffs._week import week_grids
+from wattledger.tariffs._week import WeekGrid, week_grids
 
 _NAMED = {"seasons": "season", "day_types": "day type"}
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -66,21 +66,35 @@ def _calendar(old: Tariff, new: Tariff) -> Iterator[Change]:
         if clause != clause_now:
             text = f"{key}: {_said(clause)} becomes {_said(clause_now)}"
             yield Change(where=key, text=text, concerns="everybody", weight=55)
-    weeks = {(grid.season, grid.schedule, grid.event): grid for grid in week_grids(old)}
-    for grid in week_grids(new):
-        before = weeks.get((grid.season, grid.schedule, grid.event))
-        if before is None:
+    earlier_weeks, weeks = _weeks(old), _weeks(new)
+    for of in dict.fromkeys([*earlier_weeks, *weeks]):
+        before, grid = _week(old, earlier_weeks, of), _week(new, weeks, of)
+        if before is None or grid is None:
             continue
+        season_name, schedule, event = of
         windows, earlier = _windows(grid.rows, grid.minutes), _windows(before.rows, before.minutes)
         for period in dict.fromkeys([*earlier, *windows]):
             if earlier.get(period) != windows.get(period):
-                where = " ".join(part for part in ("periods", grid.schedule, grid.season, grid.event) if part)
-                season = f" in {grid.season}" if grid.season else ""
-                on = f" while {grid.event} is on" if grid.event else ""
+                where = " ".join(part for part in ("periods", schedule, season_name, event) if part)
+                season = f" in {season_name}" if season_name else ""
+                on = f" while {event} is on" if event else ""
                 text = (
                     f"{period}{season}{on}: {earlier.get(period) or 'never'} becomes {windows.get(period) or 'never'}"
                 )
                 yield Change(where=where, text=text, concerns=f"whoever uses energy then{season}{on}", weight=65)
+
+
+_Week = tuple[str | None, str | None, str | None]
+"""The season, schedule and event of a grid."""
+
+
+def _weeks(tariff: Tariff) -> dict[_Week, WeekGrid]:
+    return {(grid.season, grid.schedule, grid.event): grid for grid in week_grids(tariff)}
+
+
+def _week(tariff: Tariff, weeks: Mapping[_Week, WeekGrid], key: _Week) -> WeekGrid | None:
+    """A week; while an event is on that changes nothing of it, the ordinary one."""
+    return weeks.get(key) or (weeks.get((*key[:2], None)) if key[2] in tariff.events else None)
 
 
 def _days_said(value: Any) -> str:  # noqa: ANN401 - JSON
