@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-import wattledger.app._system  # noqa: F401 - every room declares its tables
+import wattledger.app._system
+import wattledger.headend  # noqa: F401 - every room declares its tables
 from wattledger.kernel import ManualClock
 from wattledger.store import (
     Fact,

@@ -437,6 +437,7 @@ class Delivery:
 
     ``start``, ``end``  the period that was asked for, epoch seconds; ``rows`` lie in it
     ``read_at``         when it was read
+    ``pushed``          whether the meter sent it by itself: rows it does not bring may still be in the meter
     """
 
     meter_id: str
@@ -446,6 +447,7 @@ class Delivery:
     end: int
     rows: ProfileRows
     read_at: datetime
+    pushed: bool = False
 
     @property
     def id(self) -> str:
