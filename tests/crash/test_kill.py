@@ -1,5 +1,6 @@
 """``kill -9`` loses nothing and doubles nothing: a real process, killed for real, on both databases."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,6 +14,8 @@ from wattledger.store import Store
 from wattledger.worker import WalletDeductions
 
 MONTH = Period(MARCH, APRIL)
+SEEDS = range(1, max(2, int(os.environ.get("WATTLEDGER_KILLS", "0")) // 8 + 1))
+"""Each kills up to eight times; ``WATTLEDGER_KILLS=200`` kills that often in each test."""
 
 
 def expected_total(store: Store, home: int) -> Money:
@@ -21,7 +24,7 @@ def expected_total(store: Store, home: int) -> Money:
     return tariffs.rate(tariff=segment.tariff, series=use(home), period=segment.period).total
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_killed_in_ingest(database_url: str, kill_until_done: Callable[..., int], seed: int) -> None:
     killed = kill_until_done("ingest_victim.py", database_url, kills=8, seed=seed, lines_max=72)
     assert killed == 8
@@ -42,7 +45,7 @@ def test_killed_in_ingest(database_url: str, kill_until_done: Callable[..., int]
     store.close()
 
 
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_killed_in_a_bill_run(database_url: str, kill_until_done: Callable[..., int], seed: int) -> None:
     store = Store(database_url)
     grid = raise_grid(store)
