@@ -3,7 +3,28 @@
 The durable core, of no protocol: a :class:`Driver` speaks one, a :class:`ReadingSink` takes what was read.
 """
 
-from wattledger.headend._drivers import DriverBroken, DriverNotFound, driver_named, installed_drivers
+from wattledger.headend._commands import (
+    Command,
+    CommandConflict,
+    CommandRefused,
+    CommandRequest,
+    CommandSettled,
+    CommandStep,
+    CommandUnderWay,
+    CommandUnknown,
+    command,
+    command_steps,
+    commands,
+    expire_commands,
+    submit,
+    withdraw,
+)
+from wattledger.headend._drivers import (
+    DriverBroken,
+    DriverNotFound,
+    driver_named,
+    installed_drivers,
+)
 from wattledger.headend._gaps import (
     Gap,
     PlanRefused,
@@ -56,6 +77,14 @@ __all__ = [
     "BadKey",
     "BadTag",
     "Channel",
+    "Command",
+    "CommandConflict",
+    "CommandRefused",
+    "CommandRequest",
+    "CommandSettled",
+    "CommandStep",
+    "CommandUnderWay",
+    "CommandUnknown",
     "Counters",
     "Delivery",
     "Driver",
@@ -88,8 +117,12 @@ __all__ = [
     "Unreachable",
     "Unsupported",
     "come",
+    "command",
+    "command_steps",
+    "commands",
     "driver_named",
     "expect",
+    "expire_commands",
     "gaps",
     "hurry",
     "installed_drivers",
@@ -97,5 +130,7 @@ __all__ = [
     "put_meters",
     "reschedule",
     "stop_expecting",
+    "submit",
     "take_deliveries",
+    "withdraw",
 ]
