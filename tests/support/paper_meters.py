@@ -77,6 +77,8 @@ class PaperMeter:
     said: int = 0
     """Its own counter; begins anew with new keys."""
     asked: list[str] = field(default_factory=list)
+    tried: list[int] = field(default_factory=list)
+    """The counters of all frames that were sent to it, in the order they came."""
     sessions: int = 0
     sessions_most: int = 0
 
@@ -91,13 +93,15 @@ class PaperSession:
 
     async def _ask(self, what: str) -> None:
         meter = self._meter
-        number = await self._counters.outbound()
+        await self._counters.reserve()
+        number = self._counters.outbound()
         await asyncio.sleep(0)
         if "silent" in meter.troubles:
             await asyncio.get_running_loop().create_future()
         if number <= meter.counter:
             raise RefusedByMeter(f"counter {number} after {meter.counter}")
         meter.counter = number
+        meter.tried.append(number)
         meter.asked.append(what)
         if "refusing" in meter.troubles and what.startswith("read"):
             raise RefusedByMeter("access denied")
@@ -196,7 +200,8 @@ class PaperDriver:
         if "unreachable" in meter.troubles:
             raise Unreachable(f"nothing answers at {link.address}")
         if (keys.unicast, keys.authentication) != (meter.keys.unicast, meter.keys.authentication):
-            await counters.outbound()
+            await counters.reserve()
+            meter.tried.append(counters.outbound())
             raise BadKey("the association was rejected")
         self.sessions += 1
         meter.sessions += 1
@@ -204,11 +209,14 @@ class PaperDriver:
         meter.sessions_most = max(meter.sessions_most, meter.sessions)
         try:
             session = PaperSession(meter, counters, clock)
-            number = await counters.outbound()
+            await counters.reserve()
+            number = counters.outbound()
             if number <= meter.counter:
                 await counters.resync(meter.counter + 1)
-                number = await counters.outbound()
+                await counters.reserve()
+                number = counters.outbound()
             meter.counter = number
+            meter.tried.append(number)
             yield session
         finally:
             self.sessions -= 1

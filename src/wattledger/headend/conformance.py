@@ -72,11 +72,18 @@ class PlainCounters:
         self.resynced: list[int] = []
         self._highest: dict[str, int] = {}
 
-    async def outbound(self) -> int:
+    async def reserve(self, count: int = 1) -> None:
+        """There are always enough."""
+
+    def outbound(self) -> int:
         """The next number."""
         self.given.append(self.next)
         self.next += 1
         return self.given[-1]
+
+    def heard(self, *, stream: str = "unicast") -> int:
+        """The highest so far."""
+        return self._highest.get(stream, -1)
 
     def inbound(self, value: int, *, stream: str = "unicast") -> None:
         """Refuse what does not rise."""

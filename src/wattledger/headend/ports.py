@@ -179,11 +179,20 @@ class KeySet:
 class Counters(Protocol):
     """The invocation counters of a conversation under one generation of keys.
 
-    A number that was given out is never given out again, whatever is killed when: it was stored as used before.
+    A number that was given out is never given out again, whatever is killed when: a block of them is stored as used
+    before the first of it is given.
     """
 
-    async def outbound(self) -> int:
-        """The counter of the next frame; stored before it is given. May wait for the database."""
+    async def reserve(self, count: int = 1) -> None:
+        """Have at least so many numbers at hand; waits for the database only when there are fewer."""
+        ...
+
+    def outbound(self) -> int:
+        """The counter of the next frame. Reserve before: raises :class:`RuntimeError` when none is at hand."""
+        ...
+
+    def heard(self, *, stream: str = "unicast") -> int:
+        """The highest counter that came so far; -1 when none did."""
         ...
 
     def inbound(self, value: int, *, stream: str = "unicast") -> None:
