@@ -113,8 +113,10 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
 
 def make_cli(commands: Commands) -> typer.Typer:
     """The program's commands over ``commands``."""
+    from wattledger.cli.dlms import add_dlms  # noqa: PLC0415 - likewise
     from wattledger.cli.rate import rate  # noqa: PLC0415 - its own imports wait until a command runs
     from wattledger.cli.readings import add_readings  # noqa: PLC0415 - likewise
+    from wattledger.cli.sts import add_sts  # noqa: PLC0415 - likewise
     from wattledger.cli.tariff import add_tariff  # noqa: PLC0415 - likewise
 
     cli = typer.Typer(
@@ -137,6 +139,8 @@ def make_cli(commands: Commands) -> typer.Typer:
     cli.command()(rate)
     add_readings(cli, commands)
     add_tariff(cli)
+    add_sts(cli)
+    add_dlms(cli)
     _add_town(cli, commands)
     _add_system(cli, commands)
     add_whatif(cli, commands)

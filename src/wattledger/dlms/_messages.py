@@ -9,7 +9,7 @@ from wattledger.dlms._acse import AARE, AARQ, RLRE, RLRQ, Acse, read_acse
 from wattledger.dlms._apdu import Apdu, Ciphered, GeneralBlock, read_apdu
 from wattledger.dlms._errors import DlmsError, ErrorKind, Truncated
 from wattledger.dlms._framing import read_long_frames, unwrap
-from wattledger.dlms._hdlc import FLAG, Frame, read_frame, reassembled
+from wattledger.dlms._hdlc import FLAG, Control, Frame, read_frame, reassembled
 from wattledger.dlms._security import Keys, SecurityControl, dissected, unprotect
 
 Framing = Literal["hdlc", "hdlc-segmented", "mbus", "wrapper", "apdu"]
@@ -72,7 +72,7 @@ def read_messages(buffer: bytes, *, keys: Keys | None = None, title: bytes | Non
     if blocks:
         raise Truncated(f"block {blocks[-1][2].number} is not the last one, and no other follows")
     if not found:
-        raise Truncated("there is nothing to read")
+        raise DlmsError(ErrorKind.NO_DATA, "no message: nothing at all, or frames that only keep the link")
     return found
 
 
@@ -80,10 +80,12 @@ def _message(framing: Framing, raw: bytes, keys: Keys | None, title: bytes | Non
     plain: bytes = raw
     envelope: Envelope | None = None
     for _ in range(_ENVELOPES_MAX):
-        if plain[:1] and plain[0] in {AARQ, AARE, RLRQ, RLRE}:
-            opening, end = read_acse(plain)
-            return Message(framing, raw, envelope, plain, opening, plain[end:])
-        apdu, end = read_apdu(plain, typed=True)
+        try:
+            apdu, end = _read(plain)
+        except DlmsError:
+            if envelope is None or envelope.genuine or not envelope.control.encrypted:
+                raise
+            raise DlmsError(ErrorKind.BAD_KEY, "what comes out is no whole APDU: another key, or altered") from None
         if isinstance(apdu, GeneralBlock) and apdu.last:
             plain = apdu.octets
         elif isinstance(apdu, Ciphered):
@@ -94,6 +96,12 @@ def _message(framing: Framing, raw: bytes, keys: Keys | None, title: bytes | Non
         else:
             return Message(framing, raw, envelope, plain, apdu, plain[end:])
     raise DlmsError(ErrorKind.NESTED, "ciphers and blocks lie in one another")
+
+
+def _read(plain: bytes) -> tuple[Apdu | Acse, int]:
+    if plain[:1] and plain[0] in {AARQ, AARE, RLRQ, RLRE}:
+        return read_acse(plain)
+    return read_apdu(plain, typed=True)
 
 
 def _opened(apdu: Ciphered, keys: Keys | None, title: bytes | None) -> tuple[Envelope, bytes | None]:
@@ -130,7 +138,8 @@ def _apdus(buffer: bytes) -> Iterator[tuple[Framing, bytes]]:
     while at < len(buffer):
         if buffer[at] == FLAG:
             framing, raw, at = _from_hdlc(buffer, at)
-            yield framing, raw
+            if raw is not None:
+                yield framing, raw
         elif buffer[at] == _LONG and buffer[at + 1 : at + 2] == buffer[at + 2 : at + 3]:
             raw, at = read_long_frames(buffer, at)
             yield "mbus", raw
@@ -145,8 +154,8 @@ def _apdus(buffer: bytes) -> Iterator[tuple[Framing, bytes]]:
             return
 
 
-def _from_hdlc(buffer: bytes, at: int) -> tuple[Framing, bytes, int]:
-    """The APDU in the frames from ``at`` on, and where the last of them ends."""
+def _from_hdlc(buffer: bytes, at: int) -> tuple[Framing, bytes | None, int]:
+    """The APDU in the frames from ``at`` on (``None`` for one of the link alone), and where the last of them ends."""
     frames: list[Frame] = []
     while not frames or frames[-1].segmented:
         while buffer[at : at + 2] == b"\x7e\x7e":
@@ -158,4 +167,5 @@ def _from_hdlc(buffer: bytes, at: int) -> tuple[Framing, bytes, int]:
         # The flag that closes a frame may open the next one, or that has a flag of its own.
         at = close if buffer[close + 1 : close + 2] not in {b"", b"\x7e"} else close + 1
     framing: Framing = "hdlc-segmented" if len(frames) > 1 else "hdlc"
-    return framing, reassembled(frames), at
+    carries = any(frame.kind in {Control.INFORMATION, Control.UI} for frame in frames)
+    return framing, reassembled(frames) if carries else None, at

@@ -111,20 +111,15 @@ def unprotect(protected: bytes, *, title: bytes, keys: Keys, context: bytes = b"
     genuine = None
     if control.authenticated and (keys.authentication is not None or not lenient):
         associated = protected[:1] + _authentication(keys) + context
-        made = (
-            cipher.encrypt(nonce, text, associated)
-            if control.encrypted
-            else cipher.encrypt(nonce, b"", associated + text)
-        )
+        secret, open_text = (text, associated) if control.encrypted else (b"", associated + text)
+        made = cipher.encrypt(nonce, secret, open_text)
         genuine = hmac.compare_digest(made[-_GCM_TAG_BYTES:][:TAG_BYTES], tag)
-        if not genuine and not lenient:
-            if control.encrypted and not _sensible(text):
-                raise DlmsError(ErrorKind.BAD_KEY, "what comes out is no APDU: another key or another system title")
-            raise DlmsError(
-                ErrorKind.BAD_TAG, "the authentication tag does not fit: altered, or another authentication key"
-            )
-    if control.encrypted and genuine is None and not _sensible(text):
+    if control.encrypted and not genuine and not _sensible(text):
         raise DlmsError(ErrorKind.BAD_KEY, "what comes out is no APDU: another key or another system title")
+    if genuine is False and not lenient:
+        raise DlmsError(
+            ErrorKind.BAD_TAG, "the authentication tag does not fit: altered, or another authentication key"
+        )
     return Protected(control, counter, text, genuine)
 
 
