@@ -29,6 +29,19 @@ from wattledger.headend._drivers import (
     driver_named,
     installed_drivers,
 )
+from wattledger.headend._event_codes import (
+    EVENT_CODES,
+    CompanionUnknown,
+    EventKind,
+    event_kind,
+)
+from wattledger.headend._events import (
+    MeterEvent,
+    TamperSuspected,
+    events_of,
+    expect_events,
+    record_events,
+)
 from wattledger.headend._gaps import (
     Gap,
     PlanRefused,
@@ -96,6 +109,7 @@ from wattledger.headend.ports import (
 )
 
 __all__ = [
+    "EVENT_CODES",
     "BadKey",
     "BadTag",
     "Channel",
@@ -107,12 +121,14 @@ __all__ = [
     "CommandStep",
     "CommandUnderWay",
     "CommandUnknown",
+    "CompanionUnknown",
     "Counters",
     "CountersSpent",
     "Delivery",
     "Driver",
     "DriverBroken",
     "DriverNotFound",
+    "EventKind",
     "Gap",
     "Jitter",
     "KeySet",
@@ -126,6 +142,7 @@ __all__ = [
     "MasterKey",
     "MasterKeyUnusable",
     "MeterClock",
+    "MeterEvent",
     "MeterFault",
     "MeterLink",
     "MeterNotLinked",
@@ -146,6 +163,7 @@ __all__ = [
     "RowStatus",
     "Secret",
     "Session",
+    "TamperSuspected",
     "Unreachable",
     "Unsupported",
     "Vault",
@@ -155,7 +173,10 @@ __all__ = [
     "command_steps",
     "commands",
     "driver_named",
+    "event_kind",
+    "events_of",
     "expect",
+    "expect_events",
     "expire_commands",
     "gaps",
     "hurry",
@@ -167,6 +188,7 @@ __all__ = [
     "put_keys",
     "put_meters",
     "raise_counter",
+    "record_events",
     "reschedule",
     "rewrap_keys",
     "stop_expecting",
