@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from hypothesis import strategies as st
+
 from wattledger.dlms import (
     AccessResult,
     ActionResult,
     Data,
+    Date,
+    DateTime,
     Exchange,
     Keys,
     NotReadable,
@@ -16,11 +20,25 @@ from wattledger.dlms import (
     Reference,
     Selection,
     Server,
+    Tag,
+    Time,
     array,
+    bits,
+    boolean,
+    enum,
+    int8,
+    int16,
+    int32,
+    int64,
+    null,
     obis,
     octets,
     structure,
+    text,
+    uint8,
+    uint16,
     uint32,
+    uint64,
 )
 
 T = TypeVar("T")
@@ -81,3 +99,31 @@ def talk(
             assert waiting == []
             result: T = done.value
             return result
+
+
+SCALARS = st.one_of(
+    st.just(null()),
+    st.booleans().map(boolean),
+    st.integers(-(1 << 7), (1 << 7) - 1).map(int8),
+    st.integers(-(1 << 15), (1 << 15) - 1).map(int16),
+    st.integers(-(1 << 31), (1 << 31) - 1).map(int32),
+    st.integers(-(1 << 63), (1 << 63) - 1).map(int64),
+    st.integers(0, (1 << 8) - 1).map(uint8),
+    st.integers(0, (1 << 16) - 1).map(uint16),
+    st.integers(0, (1 << 32) - 1).map(uint32),
+    st.integers(0, (1 << 64) - 1).map(uint64),
+    st.integers(0, 255).map(enum),
+    st.binary(max_size=300).map(octets),
+    st.text(alphabet=st.characters(max_codepoint=255), max_size=40).map(text),
+    st.text(alphabet="01", max_size=30).map(bits),
+    st.binary(min_size=12, max_size=12).map(lambda raw: Data(Tag.DATE_TIME, DateTime.decode(raw))),
+    st.binary(min_size=5, max_size=5).map(lambda raw: Data(Tag.DATE, Date.decode(raw))),
+    st.binary(min_size=4, max_size=4).map(lambda raw: Data(Tag.TIME, Time.decode(raw))),
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=6).map(array), st.lists(inner, max_size=6).map(lambda items: structure(*items))
+    ),
+    max_leaves=20,
+)

@@ -27,6 +27,8 @@ from typing import Any, NamedTuple
 
 from wattledger.dlms._clock import Date, DateTime, Time
 from wattledger.dlms._errors import DlmsError, ErrorKind, Truncated
+from wattledger.dlms._layouts import BYTES_MAX as LEARNED_MAX
+from wattledger.dlms._layouts import Layouts
 
 DEPTH_MAX = 16
 """Arrays and structures in one another; the deepest object of the Blue Book needs seven."""
@@ -127,6 +129,7 @@ _FIXED: dict[int, tuple[Callable[[bytes, int], tuple[Any, ...]], int]] = {
     int(tag): (struct.Struct(f">x{code}").unpack_from, 1 + struct.calcsize(f">{code}"))
     for tag, code in _INTEGERS.items()
 }
+_LAYOUTS = Layouts(_CODES)
 _PACKED = {int(tag): struct.Struct(f">B{code}").pack for tag, code in _INTEGERS.items()}
 _CLOCKS: dict[int, tuple[type[DateTime | Date | Time], int]] = {
     Tag.DATE_TIME: (DateTime, 12),
@@ -260,7 +263,13 @@ def _string(tag: Tag, value: Any) -> bytes:  # noqa: ANN401 - as the tag says
 
 def decode(buffer: bytes, at: int = 0) -> tuple[Any, int]:
     """The plain value that begins at ``at``, and where it ends; raises ``DlmsError``."""
-    return _whole(buffer, at, typed=False)
+    known = _LAYOUTS.read(buffer, at)
+    if known is not None:
+        return known
+    value, end = _whole(buffer, at, typed=False)
+    if end == len(buffer) and end - at <= LEARNED_MAX and isinstance(value, list | tuple):
+        _LAYOUTS.learn(buffer, at)
+    return value, end
 
 
 def decode_typed(buffer: bytes, at: int = 0) -> tuple[Data, int]:
@@ -325,20 +334,25 @@ def _items(buffer: bytes, at: int, room: int, typed: bool) -> tuple[Any, int]:  
     if count > len(buffer) - at:
         raise _ends(buffer)
     items: list[Any] = []
-    if tag == Tag.ARRAY and not typed and count >= _TEMPLATE_ROWS_MIN:
+    if typed:
+        for _ in range(count):
+            value, at = _read(buffer, at, room - 1, typed)
+            items.append(value)
+        return tuple(items), at
+    if tag == Tag.ARRAY and count >= _TEMPLATE_ROWS_MIN:
         rows, end = _uniform_rows(buffer, at, count)
         if rows is not None:
             return rows, end
     for _ in range(count):
         fixed = _FIXED.get(buffer[at])
-        if fixed is None or typed:
+        if fixed is None:
             value, at = _read(buffer, at, room - 1, typed)
         else:
             unpack, size = fixed
             value = unpack(buffer, at)[0]
             at += size
         items.append(value)
-    return (items if tag == Tag.ARRAY and not typed else tuple(items)), at
+    return (items if tag == Tag.ARRAY else tuple(items)), at
 
 
 def _uniform_rows(buffer: bytes, at: int, count: int) -> tuple[list[tuple[Any, ...]] | None, int]:
