@@ -283,6 +283,7 @@ def test_a_credit_is_not_made_under_a_key_that_is_not_right(
         ({"amount_units_0_1": 18_201_625}, "outside a token's"),
         ({"amount_units_0_1": True}, "no number"),
         ({"amount": 0.25, "amount_units_0_1": None}, "finer than 0.1"),
+        ({"amount": "0.100000000000000000000000000001", "amount_units_0_1": None}, "finer than 0.1"),
         ({"amount": 0.2}, "contradict each other"),
         ({"payload16": 2}, "contradict each other"),
         ({"decoder_key": "00" * 16}, "not the key that the derivation gives"),

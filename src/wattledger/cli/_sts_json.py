@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from wattledger.cli._sts_entry import Entry, EntryRefused
 from wattledger.cli._sts_keys import Setting, base_date_of, making_key, new_key, reading_key, sources
@@ -31,7 +32,6 @@ _WORD_BYTES = 4
 _LIMITS = {Kind.POWER_LIMIT: "maximum_power_limit_w", Kind.PHASE_UNBALANCE_LIMIT: "phase_unbalance_limit_w"}
 _NAMED = {Kind.CLEAR_CREDIT: "register", Kind.TARIFF_RATE: "tariff_rate", Kind.WATER_FACTOR: "water_meter_factor"}
 _OTHER_NAMES = {"base": "base_date", "time": "issued_at"}
-_TENTHS = 10
 
 
 def encoded(entry: Entry, setting: Setting) -> dict[str, object]:
@@ -160,8 +160,8 @@ def _payload(entry: Entry, kind: Kind) -> int:
 
 
 def _tenths(entry: Entry) -> int:
-    tenths = entry.decimal("amount") * _TENTHS
-    if tenths != tenths.to_integral_value():
+    tenths = Fraction(entry.decimal("amount")) * 10  # a Decimal's product would be rounded to 28 digits
+    if tenths.denominator != 1:
         raise EntryRefused(f"amount {entry.decimal('amount')} is finer than 0.1", remedy="round it before it is sold")
     return int(tenths)
 
