@@ -95,6 +95,7 @@ CLIENT_STATES: dict[tuple[ClientState, Step], ClientState] = {
 
 ASSOCIATION = obis("0-0:40.0.0.255")
 _REPLY_TO_HLS = Reference(15, ASSOCIATION, 1)
+_NOT_PROVED = {Diagnostic.AUTHENTICATION_FAILURE, Diagnostic.AUTHENTICATION_REQUIRED}
 _RECEIVED_MAX = 1 << 22
 _BLOCK_OVERHEAD = 60  # header, reference and protection of an APDU that carries a block
 _LEAST_BLOCK = 16
@@ -215,7 +216,8 @@ class Client:
             raise DlmsError(ErrorKind.OUT_OF_TURN, "no association was to be opened or closed now")
         awaited = self._mechanism is Mechanism.GMAC and answer.diagnostic == Diagnostic.AUTHENTICATION_REQUIRED
         if not answer.accepted and not awaited:
-            raise DlmsError(ErrorKind.REFUSED, f"the meter refuses the association: {answer.said}")
+            kind = ErrorKind.BAD_KEY if answer.diagnostic in _NOT_PROVED else ErrorKind.REFUSED
+            raise DlmsError(kind, f"the meter refuses the association: {answer.said}")
         if self.protection is not None and answer.title:
             if self.protection.peer_title not in {None, answer.title}:
                 detail = f"{answer.title.hex()} answers where {self.protection.peer_title!r} is expected"
