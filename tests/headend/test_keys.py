@@ -42,7 +42,9 @@ def meter(store: Store) -> Store:
 
 def known(store: Store, by: Vault | None = None, name: str = "m") -> list[Candidate]:
     with store.read() as tx:
-        return candidates(tx, meter_ids=[name], vault=by or vault())[name]
+        found = candidates(tx, meter_ids=[name], vault=by or vault())[name]
+    assert isinstance(found, list)
+    return found
 
 
 def begin(store: Store) -> int:
@@ -243,6 +245,16 @@ def test_a_meter_without_keys_has_none_and_cannot_be_given_others(store: Store) 
             headend.begin_rotation(tx, meter_id="m", vault=vault(), now=NOW)
         with pytest.raises(headend.MeterNotLinked):
             headend.put_keys(tx, meter_id="nobody", keys=KEYS, vault=vault(), now=NOW)
+
+
+def test_keys_that_do_not_open_are_in_nobody_elses_way(meter: Store) -> None:
+    with meter.write() as tx:
+        tx.execute(sa.text("UPDATE headend_key SET sealed = :none WHERE meter_id = 'm'"), {"none": b"nothing"})
+        found = candidates(tx, meter_ids=["m", "n"], vault=vault())
+        without = candidates(tx, meter_ids=["n"], vault=None)
+    assert isinstance(found["m"], KeysSealed)
+    assert isinstance(found["n"], list)
+    assert isinstance(without["n"], KeysSealed)
 
 
 def test_a_new_master_key_takes_over_in_pieces(meter: Store) -> None:

@@ -36,6 +36,11 @@ from wattledger.headend import (
 )
 from wattledger.kernel import Clock, epoch
 
+
+class PowerCut(BaseException):
+    """The head-end's process dies here."""
+
+
 ENERGY = (Channel(name="1-0:1.8.0"), Channel(name="1-0:2.8.0"))
 
 
@@ -81,6 +86,17 @@ class PaperMeter:
     """The counters of all frames that were sent to it, in the order they came."""
     sessions: int = 0
     sessions_most: int = 0
+    moving: tuple[bool, str] | None = None
+    moves_after: int = 0
+    """How often its relay is read back before it moves."""
+    cut_at: int | None = None
+    """The head-end's power goes at the so-manieth step of its conversations with this meter."""
+    steps: int = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.cut_at:
+            raise PowerCut
 
     def press_button(self) -> None:
         if self.state == "ready_for_reconnection":
@@ -93,6 +109,7 @@ class PaperSession:
 
     async def _ask(self, what: str) -> None:
         meter = self._meter
+        meter.step()
         await self._counters.reserve()
         number = self._counters.outbound()
         await asyncio.sleep(0)
@@ -114,6 +131,7 @@ class PaperSession:
 
     async def _acted(self) -> None:
         """Answer, after what was asked is done."""
+        self._meter.step()
         if "silent_after_acting" in self._meter.troubles:
             raise MeterTimeout("no answer")
 
@@ -142,6 +160,11 @@ class PaperSession:
     async def read_relay(self) -> Relay:
         await self._ask("read relay")
         meter = self._meter
+        if meter.moving is not None:
+            meter.moves_after -= 1
+            if meter.moves_after < 0:
+                meter.output, meter.state = meter.moving
+                meter.moving = None
         return Relay(
             output_state=meter.output,
             control_state=cast("object", meter.state),  # type: ignore[arg-type]
@@ -152,11 +175,12 @@ class PaperSession:
         await self._ask(f"switch {'on' if on else 'off'}")
         meter = self._meter
         if "stuck_relay" not in meter.troubles:
-            if not on:
-                meter.output, meter.state = False, "disconnected"
-            elif meter.state != "connected":
-                waits = meter.mode in (1, 3, 5, 6)
-                meter.output, meter.state = (False, "ready_for_reconnection") if waits else (True, "connected")
+            waits = on and meter.mode in (1, 3, 5, 6) and meter.state != "connected"
+            reached = (False, "ready_for_reconnection") if waits else (on, "connected" if on else "disconnected")
+            if meter.moves_after:
+                meter.moving = reached
+            else:
+                meter.output, meter.state = reached
         await self._acted()
 
     async def read_limit(self) -> int:
@@ -174,12 +198,12 @@ class PaperSession:
         meter = self._meter
         if "lost_keys" in meter.troubles:
             return
+        if keys.unicast != meter.keys.unicast:
+            meter.said = 0
         if "half_keys" in meter.troubles:  # the power went between the two
             meter.keys = replace(meter.keys, unicast=keys.unicast)
-            meter.said = 0
             raise MeterTimeout("no answer")
         meter.keys = keys
-        meter.said = 0
         await self._acted()
 
 
@@ -192,10 +216,13 @@ class PaperDriver:
         self.meters = meters
         self.sessions = 0
         self.sessions_most = 0
+        self.noticed: asyncio.Event | None = None
+        """Set when a conversation begins."""
 
     @asynccontextmanager
     async def open(self, link: MeterLink, *, keys: KeySet, counters: Counters, clock: Clock) -> AsyncIterator[Session]:
         meter = self.meters[link.address]
+        meter.step()
         await asyncio.sleep(0)
         if "unreachable" in meter.troubles:
             raise Unreachable(f"nothing answers at {link.address}")
@@ -205,6 +232,8 @@ class PaperDriver:
             raise BadKey("the association was rejected")
         self.sessions += 1
         meter.sessions += 1
+        if self.noticed is not None:
+            self.noticed.set()
         self.sessions_most = max(self.sessions_most, self.sessions)
         meter.sessions_most = max(meter.sessions_most, meter.sessions)
         try:
@@ -223,4 +252,4 @@ class PaperDriver:
             meter.sessions -= 1
 
 
-__all__ = ["ENERGY", "PaperDriver", "PaperMeter", "PaperSession", "keys_of", "rows_of"]
+__all__ = ["ENERGY", "PaperDriver", "PaperMeter", "PaperSession", "PowerCut", "keys_of", "rows_of"]

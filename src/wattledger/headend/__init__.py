@@ -3,7 +3,29 @@
 The durable core, of no protocol: a :class:`Driver` speaks one, a :class:`ReadingSink` takes what was read.
 """
 
+from wattledger.headend._asks import (
+    Answer,
+    Ask,
+    AskConflict,
+    AskRefused,
+    AskRequest,
+    AskUnknown,
+    ask,
+    asked,
+)
+from wattledger.headend._clocks import (
+    ClockPolicy,
+    ClockStep,
+    clock_steps,
+)
+from wattledger.headend._collection import (
+    Collected,
+    CollectionPolicy,
+    Tools,
+    collect,
+)
 from wattledger.headend._commands import (
+    Action,
     Command,
     CommandConflict,
     CommandRefused,
@@ -70,6 +92,9 @@ from wattledger.headend._keys import (
     put_keys,
     rewrap_keys,
 )
+from wattledger.headend._metrics import (
+    Metrics,
+)
 from wattledger.headend._queue import (
     Jitter,
     MeterNotLinked,
@@ -79,6 +104,9 @@ from wattledger.headend._queue import (
     meter_statuses,
     put_meters,
     reschedule,
+)
+from wattledger.headend._visit import (
+    VisitLimits,
 )
 from wattledger.headend.ports import (
     BadKey,
@@ -110,9 +138,20 @@ from wattledger.headend.ports import (
 
 __all__ = [
     "EVENT_CODES",
+    "Action",
+    "Answer",
+    "Ask",
+    "AskConflict",
+    "AskRefused",
+    "AskRequest",
+    "AskUnknown",
     "BadKey",
     "BadTag",
     "Channel",
+    "ClockPolicy",
+    "ClockStep",
+    "Collected",
+    "CollectionPolicy",
     "Command",
     "CommandConflict",
     "CommandRefused",
@@ -148,6 +187,7 @@ __all__ = [
     "MeterNotLinked",
     "MeterStatus",
     "MeterTimeout",
+    "Metrics",
     "NoData",
     "PlanRefused",
     "ProfilePlan",
@@ -164,10 +204,16 @@ __all__ = [
     "Secret",
     "Session",
     "TamperSuspected",
+    "Tools",
     "Unreachable",
     "Unsupported",
     "Vault",
+    "VisitLimits",
+    "ask",
+    "asked",
     "begin_rotation",
+    "clock_steps",
+    "collect",
     "come",
     "command",
     "command_steps",

@@ -166,7 +166,7 @@ def gaps(tx: Transaction, *, meter_ids: Collection[str] | None = None, now: date
     found: list[Gap] = []
     for (meter_id, profile), expected in sorted(_expected(tx, meter_ids).items()):
         coverage, due = expected.coverage, expected.due(now)
-        pieces = [*coverage.holes]
+        pieces = [replace(hole, end=min(hole.end, due)) for hole in coverage.holes if hole.start < due]
         if due > coverage.until:
             pieces.append(Hole(coverage.until, due, 0, now))
         found += [
@@ -192,6 +192,13 @@ def wanted_reads(
         for start, end in range_reads(wanted, seconds=expected.seconds, bridge=bridge, rows_max=rows_max):
             reads[meter_id].append(RangeRead(profile, expected.seconds, start, end))
     return dict(reads)
+
+
+def shortest_intervals(tx: Transaction, *, meter_ids: Collection[str]) -> dict[str, int]:
+    """The seconds of the shortest interval that is expected of each of these meters."""
+    select = sa.select(t.profile.c.meter_id, sa.func.min(t.profile.c.seconds).label("seconds"))
+    select = select.where(tx.among(t.profile.c.meter_id, meter_ids)).group_by(t.profile.c.meter_id)
+    return {row.meter_id: row.seconds for row in tx.rows(select)}
 
 
 def come(tx: Transaction, *, meter_id: str, profile: str) -> list[Period]:

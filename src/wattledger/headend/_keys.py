@@ -320,16 +320,28 @@ def begin_rotation(tx: Transaction, *, meter_id: str, vault: Vault, now: datetim
     return generation
 
 
-def candidates(tx: Transaction, *, meter_ids: Collection[str], vault: Vault) -> dict[str, list[Candidate]]:
-    """The keys that each of these meters may have now, in the order they are tried; none for one without keys."""
+def candidates(
+    tx: Transaction, *, meter_ids: Collection[str], vault: Vault | None
+) -> dict[str, list[Candidate] | KeysSealed]:
+    """The keys that each of these meters may have now, in the order they are tried; none for one without keys.
+
+    For a meter whose keys do not open, why: the others go on.
+    """
     select = sa.select(t.key).where(tx.among(t.key.c.meter_id, meter_ids), t.key.c.state != "retired")
-    found: dict[str, list[Candidate]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     for row in tx.rows(select.order_by(t.key.c.meter_id, t.key.c.state)):  # "active" comes before "new"
-        found[row.meter_id].append(Candidate(_open(row, vault), row.state))
-    for meter_id, known in found.items():
-        if len(known) > 1:
-            found[meter_id] = [*known, *_mixtures(*(one.keys for one in known))]
-    return dict(found)
+        rows[row.meter_id].append(row)
+    found: dict[str, list[Candidate] | KeysSealed] = {}
+    for meter_id, own in rows.items():
+        try:
+            if vault is None:
+                raise KeysSealed(f"the keys of {meter_id} are sealed", remedy="give the master key")  # noqa: TRY301 - told like any other
+            known = [Candidate(_open(row, vault), row.state) for row in own]
+        except KeysSealed as problem:
+            found[meter_id] = problem
+        else:
+            found[meter_id] = known + (_mixtures(*(one.keys for one in known)) if len(known) > 1 else [])
+    return found
 
 
 def settle_rotation(tx: Transaction, *, meter_id: str, generation: int, now: datetime) -> None:
