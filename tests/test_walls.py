@@ -13,7 +13,7 @@ MODULES = {
     for room in ROOMS
     for path in sorted((SOURCE / room).rglob("*.py"))
 }
-OF_MONEY = ("kernel", "sts", "tariffs", "pricing", "ledger", "billing", "prepay")
+OF_MONEY = ("kernel", "sts", "tariffs", "pricing", "ledger", "billing", "prepay", "payments")
 
 
 def shown_by(room: str) -> set[str]:

@@ -8,7 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import wattledger.app._system
-import wattledger.headend  # noqa: F401 - every room declares its tables
+import wattledger.headend
+import wattledger.payments  # noqa: F401 - every room declares its tables
 from wattledger.kernel import ManualClock
 from wattledger.store import (
     Fact,

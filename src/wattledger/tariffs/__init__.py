@@ -11,6 +11,7 @@ from wattledger.tariffs._counting import (
     advance,
     open_state,
 )
+from wattledger.tariffs._currencies import MINOR_PLACES
 from wattledger.tariffs._demand import IntervalsDoNotFit
 from wattledger.tariffs._diff import Change, diff
 from wattledger.tariffs._document import Fault, TariffRefused
@@ -40,6 +41,7 @@ from wattledger.tariffs._week import WeekGrid, WeekRow, week_grids
 from wattledger.tariffs._writing import export_yaml
 
 __all__ = [
+    "MINOR_PLACES",
     "NO_HISTORY",
     "NO_SIGNALS",
     "BlockDoesNotFit",
