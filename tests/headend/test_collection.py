@@ -211,6 +211,14 @@ def test_a_meter_that_is_ahead_of_our_counter_is_caught_up_with(head: HeadEnd) -
     assert min(head.meter().tried) == 100_001
 
 
+def test_a_frame_of_an_earlier_visit_is_a_replay(head: HeadEnd) -> None:
+    head.add("m")
+    head.collect()
+    head.meter().said = 0  # whoever recorded the first conversation plays it again
+    head.later()
+    assert head.collect().failed == {"replay": 1}
+
+
 def test_a_counter_that_is_used_up_is_told(head: HeadEnd) -> None:
     head.add("m", "n")
     with head.store.write() as tx:

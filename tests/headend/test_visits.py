@@ -311,6 +311,18 @@ def test_whatever_becomes_of_the_transfer_the_meter_stays_reachable(head: HeadEn
     assert head.gaps() == []
 
 
+def test_keys_that_the_meter_took_before_we_died_are_not_sent_again(head: HeadEnd) -> None:
+    head.add("m", due=False)
+    head.rotate()
+    with head.store.read() as tx:
+        found = candidates(tx, meter_ids=["m"], vault=head.vault)["m"]
+    assert isinstance(found, list)
+    head.meter().keys = found[1].keys
+    head.collect()
+    assert head.key_states() == [(1, "retired"), (2, "active")]
+    assert "install keys" not in head.meter().asked
+
+
 def test_readings_are_collected_while_a_rotation_is_not_settled(head: HeadEnd) -> None:
     head.add("m", troubles={"lost_keys"})
     head.rotate()
