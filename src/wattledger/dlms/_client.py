@@ -95,7 +95,12 @@ CLIENT_STATES: dict[tuple[ClientState, Step], ClientState] = {
 
 ASSOCIATION = obis("0-0:40.0.0.255")
 _REPLY_TO_HLS = Reference(15, ASSOCIATION, 1)
-_NOT_PROVED = {Diagnostic.AUTHENTICATION_FAILURE, Diagnostic.AUTHENTICATION_REQUIRED}
+_NOT_PROVED = {
+    Diagnostic.MECHANISM_NOT_RECOGNISED,
+    Diagnostic.MECHANISM_REQUIRED,
+    Diagnostic.AUTHENTICATION_FAILURE,
+    Diagnostic.AUTHENTICATION_REQUIRED,
+}
 _RECEIVED_MAX = 1 << 22
 _BLOCK_OVERHEAD = 60  # header, reference and protection of an APDU that carries a block
 _LEAST_BLOCK = 16

@@ -330,6 +330,11 @@ class HdlcLink:
         self._parts = bytearray()
         self._last = b""
 
+    @property
+    def peer(self) -> bytes:
+        """The address of the other side, as it stands in frames."""
+        return self._other
+
     def connect(self) -> bytes:
         """SNRM, with what we would like."""
         self._start_over()

@@ -86,6 +86,8 @@ class Line:
         self._plan, self._client = plan, client
         self._frames = WrapperReader(apdu_max=_APDU_MAX)
         self._come: list[bytes] = []
+        self.heard = False
+        """Anything came at all."""
 
     async def begin(self) -> None:
         """Nothing to agree on."""
@@ -106,6 +108,7 @@ class Line:
 
     async def _some(self) -> bytes:
         some = await self._reader.read(_CHUNK)
+        self.heard = self.heard or bool(some)
         if not some:
             raise DlmsError(ErrorKind.TRUNCATED, "the connection ended before the answer did")
         return some

@@ -78,6 +78,7 @@ from wattledger.headend.ports import (
     Relay,
     Replay,
     Session,
+    Unreachable,
     Unsupported,
 )
 from wattledger.kernel import Clock, epoch
@@ -175,6 +176,11 @@ class DlmsDriver:
         try:
             talk = Talk(line, self._client(plan, keys, counters), counters)
             await talk.run(talk.client.associate())
+        except DlmsError as error:
+            await line.end()
+            if error.kind is ErrorKind.TRUNCATED and not line.heard:
+                raise Unreachable(f"meter {link.meter_id}: {link.address} hangs up at once") from None
+            raise
         except BaseException:
             await line.end()
             raise
@@ -491,6 +497,8 @@ class _DlmsSession:
 
     async def install_keys(self, *, keys: KeySet) -> None:
         """All in one request, wrapped with the master key."""
+        if self._talk.client.protection is None:
+            raise Unsupported(f"meter {self._link.meter_id}: this conversation has no keys that could be changed")
         if keys.master is None:
             raise BadKey(f"meter {self._link.meter_id}: without its master key no key can be changed")
         given = ((_GUEK, keys.unicast), (_GBEK, keys.broadcast), (_GAK, keys.authentication))

@@ -1,0 +1,51 @@
+"""Meters that are programs: COSEM servers with a load, a clock that drifts, a relay, credit, and faults to order.
+
+A town is made of them; tests and a head-end speak with them as with any other meter. Nothing here knows of readings,
+money or homes.
+"""
+
+from wattledger.virtual_meter._clock import DriftingClock
+from wattledger.virtual_meter._disconnector import MODES, TRANSITIONS, Disconnector, State
+from wattledger.virtual_meter._faults import Fault
+from wattledger.virtual_meter._load import NOTHING, DayLoad, Load, SeriesLoad
+from wattledger.virtual_meter._meter import Limiter, MeterPlan, VirtualMeter
+from wattledger.virtual_meter._objects import (
+    MANAGEMENT,
+    PUBLIC,
+    READER,
+    READERS,
+    MeterObjects,
+    device_name,
+    system_title,
+)
+from wattledger.virtual_meter._prepayment import Prepayment, Typed
+from wattledger.virtual_meter._serve import OWN_ADDRESS, Conversation, LineSettings, MeterLine
+
+__all__ = [
+    "MANAGEMENT",
+    "MODES",
+    "NOTHING",
+    "OWN_ADDRESS",
+    "PUBLIC",
+    "READER",
+    "READERS",
+    "TRANSITIONS",
+    "Conversation",
+    "DayLoad",
+    "Disconnector",
+    "DriftingClock",
+    "Fault",
+    "Limiter",
+    "LineSettings",
+    "Load",
+    "MeterLine",
+    "MeterObjects",
+    "MeterPlan",
+    "Prepayment",
+    "SeriesLoad",
+    "State",
+    "Typed",
+    "VirtualMeter",
+    "device_name",
+    "system_title",
+]
