@@ -26,7 +26,7 @@ def worker_of() -> Callable[[Grid], Worker]:
             store=grid.store,
             clock=grid.clock,
             jobs=Jobs(store=grid.store, clock=grid.clock, switch=grid.meters, name=new_id("jobs")),
-            channel=notices.LogChannel(),
+            channels=(notices.LogChannel(),),
             policy=control.CutOffPolicy(),
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 
 from wattledger import billing, control, notices, prepay
@@ -24,25 +26,32 @@ class Worker:
         store: Store,
         clock: Clock,
         jobs: Jobs,
-        channel: notices.Channel,
+        channels: Sequence[notices.Channel],
         policy: control.CutOffPolicy,
+        delivery: notices.DeliveryRules | None = None,
         poll: timedelta = timedelta(seconds=0.25),
     ) -> None:
         self._store = store
         self._clock = clock
         self._jobs = jobs
-        self._channel = channel
+        self._channels = channels
+        self._delivery = delivery
         self._handlers = reactions(policy)
         self._poll_seconds = poll / timedelta(seconds=1)
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin the loop; an interrupted bill run is taken up first."""
         self._take_up_bill_run()
-        self._thread = threading.Thread(target=self._run, name="wattledger-worker", daemon=True)
-        self._thread.start()
+        # Notices go from a thread of their own: a slow gateway must not keep a supply off.
+        self._threads = [
+            threading.Thread(target=self._run, name="wattledger-worker", daemon=True),
+            threading.Thread(target=self._run_notices, name="wattledger-notices", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """Something was committed: look now, not at the next poll."""
@@ -52,15 +61,15 @@ class Worker:
         """End the loop after what it is doing."""
         self._stop.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
 
     def settle(self) -> None:
         """Do everything that is due now, commands included, and return when nothing is left to do."""
         while self._facts() + self._commands(here=True) + self._daily() + self._corrections():
             pass
-        notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
+        self._notices()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -73,9 +82,25 @@ class Worker:
                 self._daily()
                 if self._corrections():
                     self._wake.set()  # a shard at a time, so that commands do not wait for a thousand bills
-                notices.deliver_due(self._store, channel=self._channel, now=self._clock.now())
             except Exception:  # noqa: BLE001 - the loop outlives whatever fails in one round
                 _log.exception("a round of the worker failed; it goes on")
+
+    def _run_notices(self) -> None:
+        while not self._stop.wait(self._poll_seconds):
+            try:
+                while self._notices() and not self._stop.is_set():
+                    pass
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("notices could not be sent; they are tried again")
+
+    def _notices(self) -> int:
+        return notices.deliver_due(
+            self._store,
+            channels=self._channels,
+            now=self._clock.now(),
+            jitter=lambda most: random.randint(0, most),  # noqa: S311 - spreads retries, keeps no secret
+            rules=self._delivery,
+        )
 
     def _facts(self) -> int:
         return dispatch_outbox(self._store, handlers=self._handlers, now=self._clock.now())
