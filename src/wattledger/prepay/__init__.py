@@ -24,6 +24,7 @@ from wattledger.prepay._recharges import (
     recharge,
     recharge_with_id,
 )
+from wattledger.prepay._refunds import RefundNotCovered, give_again, take_back
 from wattledger.prepay._wallets import (
     Wallet,
     WalletNotFound,
@@ -45,11 +46,13 @@ __all__ = [
     "RechargeCredited",
     "RechargeNotFound",
     "RechargeRefused",
+    "RefundNotCovered",
     "Wallet",
     "WalletNotFound",
     "WalletsSummary",
     "close_month",
     "deduct",
+    "give_again",
     "latest_recharge",
     "lowest_wallets",
     "mark_stated",
@@ -62,6 +65,7 @@ __all__ = [
     "reprice_series",
     "settle_due",
     "settlement_due",
+    "take_back",
     "wallet",
     "wallet_account",
     "wallets_summary",
