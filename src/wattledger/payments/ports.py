@@ -220,9 +220,15 @@ class Provider(Protocol):
     but :meth:`verify` :class:`ProviderRefused`.
     """
 
-    name: str
-    zone: str
-    """The time zone in which this provider's days begin."""
+    @property
+    def name(self) -> str:
+        """The name of its entry point; orders, receipts and tills carry it."""
+        ...
+
+    @property
+    def zone(self) -> str:
+        """The time zone in which this provider's days begin."""
+        ...
 
     def create(self, order: Order) -> Checkout:
         """Make ``order`` known. Asked again with the same order it makes no second one."""
