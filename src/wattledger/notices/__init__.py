@@ -1,6 +1,13 @@
 """Messages to people: kinds, wording by language, preferences, quiet hours, channels, and what became of them."""
 
-from wattledger.notices._channels import ChannelBroken, ChannelNotFound, installed_channels, open_channel
+from wattledger.notices._channels import (
+    ChannelBroken,
+    ChannelNotFound,
+    Outlets,
+    installed_channels,
+    load_outlets,
+    open_channel,
+)
 from wattledger.notices._delivery import DeliveryRules, Jitter, deliver_due, take_report
 from wattledger.notices._kinds import KINDS, Kind, UnknownKind, languages
 from wattledger.notices._notices import (
@@ -47,6 +54,7 @@ __all__ = [
     "LogChannel",
     "Message",
     "Notice",
+    "Outlets",
     "PreferenceRefused",
     "Preferences",
     "QuietHours",
@@ -61,6 +69,7 @@ __all__ = [
     "deliveries_of",
     "installed_channels",
     "languages",
+    "load_outlets",
     "notices_of",
     "notify",
     "open_channel",

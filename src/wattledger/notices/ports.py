@@ -1,8 +1,9 @@
 """How a message leaves the house: the plug point of channels.
 
 A :class:`Channel` carries messages one way (a text-message gateway, e-mail, a push service). It knows nothing of
-databases, quiet hours or retries: it hands a message over, or says what kind of failure it was. Register what makes one
-as an entry point of the group ``wattledger.notifiers`` and prove it with :mod:`wattledger.notices.conformance`.
+databases, quiet hours or retries: it hands a message over, or says what kind of failure it was. Register what makes
+one, called with the name that it is to bear and its settings (text to text), as an entry point of the group
+``wattledger.notifiers``, and prove it with :mod:`wattledger.notices.conformance`.
 """
 
 from __future__ import annotations
@@ -122,14 +123,10 @@ class ReportingChannel(Protocol):
 class LogChannel:
     """Writes every message to the program's log: the channel that needs nothing set up."""
 
-    name = "log"
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, str]) -> LogChannel:
-        """The channel; it has no settings."""
-        if settings:
-            raise ChannelMisconfigured(f"the channel log has no setting {min(settings)!r}", remedy="leave it out")
-        return cls()
+    def __init__(self, name: str = "log", settings: Mapping[str, str] | None = None) -> None:
+        for unknown in sorted(settings or ()):
+            raise ChannelMisconfigured(f"the channel {name} has no setting {unknown!r}", remedy="leave it out")
+        self.name = name
 
     def default_address(self, *, phone: str | None, name: str) -> str | None:
         """The person's telephone number, or the name: anything does."""
