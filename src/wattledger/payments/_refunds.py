@@ -154,6 +154,21 @@ def settle_refund(
         return None
     order = locked_order(tx, order_id=order_id, provider=provider)
     row = tx.execute(tx.locked(sa.select(t.refund).where(*where))).one()
+    if row.state == "refused" and answer.state == "done":
+        detail = f"refund {answer.id} had been refused and its money put back, and is now done all the same"
+        enqueue(
+            tx,
+            item=ToQueue(
+                provider=provider,
+                reason="unknown_refund",
+                order_id=order_id,
+                payment_id=row.payment_id,
+                detail=detail,
+                came=Money(row.amount, row.currency),
+                contract_id=row.contract_id,
+            ),
+            now=now,
+        )
     if row.state != "under_way" or answer.state == "under_way":
         return order_id
     tx.execute(

@@ -30,7 +30,7 @@ RefundState: TypeAlias = Literal["done", "under_way", "refused"]
 
 
 class ProviderRefused(Problem):
-    """The provider answered, and the answer is no."""
+    """The provider answered, and the answer is no: nothing was done, now or by an earlier attempt."""
 
     slug = "payment-provider-refused"
     title = "The payment provider refused"
@@ -288,7 +288,10 @@ def minor_units(money: Money, *, places: int | None = None) -> int:
 
 
 def of_minor_units(units: object, currency: str, *, places: int | None = None) -> Money:
-    """The money that ``units`` whole minor units are; raises ``ValueError`` for what is no whole number."""
+    """The money that ``units`` whole minor units are; raises ``ValueError`` for what is none."""
+    if currency not in MINOR_PLACES:
+        msg = f"{currency!r} is not a currency"
+        raise ValueError(msg)
     if not isinstance(units, int) or isinstance(units, bool):
         msg = f"{units!r} is no whole number of minor units"
         raise ValueError(msg)  # noqa: TRY004 - whoever reads a stranger's bytes catches one kind of error
