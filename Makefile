@@ -9,7 +9,7 @@ BILLS = --quick
 
 BIN = .venv/bin
 
-.PHONY: help demo test lint format types imports web-check pytest web bench wheel lock openapi clean
+.PHONY: help demo test lint format types imports web-check pytest web bench interop wheel lock openapi clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,10 @@ bench: ## run the benchmarks beside their peers (--json with ARGS=--json; all bi
 	    $(BIN)/python "$$file" $$size $(ARGS) || exit 1; \
 	done
 
+interop: ## let DLMS meters and clients of other makers speak with ours (docs/interop.md)
+	@scripts/prepare runtime
+	@$(BIN)/python interop/run.py
+
 wheel: ## build the wheel, pages included, into dist/
 	@scripts/prepare runtime web
 	@$(BIN)/python -m hatchling build -t wheel
@@ -78,6 +82,6 @@ lock: ## compile the lock files anew from pyproject.toml
 	@scripts/lock $(ARGS)
 
 clean: ## remove all that make made; data/ stays
-	rm -rf .venv .stamps dist src/wattledger/web/dist web/node_modules web/src/api/schema.ts
+	rm -rf .venv .stamps .interop dist src/wattledger/web/dist web/node_modules web/src/api/schema.ts
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks interop -name __pycache__ -type d -prune -exec rm -rf {} +
