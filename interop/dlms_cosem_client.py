@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import facts
-from dlms_cosem import cosem, enumerations, time, utils
+from dlms_cosem import cosem, enumerations, exceptions, time, utils
 from dlms_cosem.clients.dlms_client import DlmsClient
 from dlms_cosem.cosem.capture_object import CaptureObject
 from dlms_cosem.cosem.selective_access import RangeDescriptor
@@ -37,15 +37,18 @@ class Counting(DlmsClient):
         super().send(*events)
 
 
-def client(port: int, level: str) -> Any:
+def client(port: int, level: str, *, wrongly: bool = False) -> Any:
     own: dict[str, Any] = {}
     if level == "low":
-        own = {"authentication_method": enumerations.AuthenticationMechanism.LLS, "password": facts.PASSWORD}
+        own = {
+            "authentication_method": enumerations.AuthenticationMechanism.LLS,
+            "password": facts.WRONG_PASSWORD if wrongly else facts.PASSWORD,
+        }
     elif level == "gmac":
         own = {
             "authentication_method": enumerations.AuthenticationMechanism.HLS_GMAC,
             "encryption_key": facts.KEY,
-            "authentication_key": facts.AUTHENTICATION_KEY,
+            "authentication_key": facts.WRONG_KEY if wrongly else facts.AUTHENTICATION_KEY,
             "client_system_title": TITLE,
             "client_initial_invocation_counter": 1,
         }
@@ -70,6 +73,19 @@ def instant(raw: Any) -> Any:
 def told(rows: list[list[Any]]) -> list[tuple[Any, int]]:
     """Stamp and register of each row: our profile has clock, status, import, export."""
     return [(instant(row[0]), row[2]) for row in rows]
+
+
+def refused(meter: Any) -> None:
+    """With a wrong password or key."""
+    meter.connect()
+    try:
+        meter.associate()
+    except exceptions.DlmsClientException as error:
+        check(seen="AUTHENTICATION_FAILED" in str(error), expected=True)
+    else:
+        raise AssertionError("the meter has accepted a wrong secret")
+    finally:
+        meter.disconnect()
 
 
 def converse(meter: Any) -> None:
@@ -104,6 +120,9 @@ def converse(meter: Any) -> None:
 
 def main() -> None:
     port, _, level = sys.argv[1:]
+    if level != "none":
+        with step("refused"):
+            refused(client(int(port), level, wrongly=True))
     meter = client(int(port), level)
     meter.connect()
     with step("associate"):

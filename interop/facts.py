@@ -20,6 +20,7 @@ QUARTER_WH = 250
 ROWS_OF_A_DAY = 96
 
 KEY, AUTHENTICATION_KEY, PASSWORD = bytes(range(16)), bytes(range(0xD0, 0xE0)), b"12345678"
+WRONG_PASSWORD, WRONG_KEY = b"87654321", bytes(16)
 CLIENTS = {"none": 1, "low": 2, "gmac": 1}
 """The client's address, by how it proves itself."""
 CLOCK, ENERGY, LOAD_PROFILE, RELAY = "0-0:1.0.0.255", "1-0:1.8.0.255", "1-0:99.1.0.255", "0-0:96.3.10.255"

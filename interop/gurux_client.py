@@ -12,8 +12,8 @@ from typing import Any
 
 import facts
 from facts import check, dotted, step
-from gurux_dlms import GXByteBuffer, GXReplyData
-from gurux_dlms.enums import Authentication, Conformance, InterfaceType, RequestTypes, Security
+from gurux_dlms import GXByteBuffer, GXDLMSException, GXReplyData
+from gurux_dlms.enums import Authentication, Conformance, InterfaceType, RequestTypes, Security, SourceDiagnostic
 from gurux_dlms.objects import GXDLMSClock, GXDLMSDisconnectControl, GXDLMSProfileGeneric, GXDLMSRegister
 from gurux_dlms.secure import GXDLMSSecureClient
 
@@ -61,15 +61,17 @@ class Line:
         return self.client.updateValue(item, attribute, self.ask(self.client.read(item, attribute)).value)
 
 
-def made(framing: str, level: str) -> Any:
-    password = facts.PASSWORD if level == "low" else None
+def made(framing: str, level: str, *, wrongly: bool = False) -> Any:
+    password = None
+    if level == "low":
+        password = facts.WRONG_PASSWORD if wrongly else facts.PASSWORD
     kind = InterfaceType.HDLC if framing == "hdlc" else InterfaceType.WRAPPER
     client = GXDLMSSecureClient(True, facts.CLIENTS[level], 1, LEVELS[level], password, kind)
     if level == "gmac":
         client.ciphering.security = Security.AUTHENTICATION_ENCRYPTION
         client.ciphering.systemTitle = TITLE
         client.ciphering.blockCipherKey = facts.KEY
-        client.ciphering.authenticationKey = facts.AUTHENTICATION_KEY
+        client.ciphering.authenticationKey = facts.WRONG_KEY if wrongly else facts.AUTHENTICATION_KEY
         client.ciphering.invocationCounter = 1
         if framing == "hdlc":  # ciphered per service there; generally over the wrapper
             client.proposedConformance &= ~Conformance.GENERAL_PROTECTION
@@ -84,6 +86,18 @@ def associate(line: Line) -> None:
     client.parseAareResponse(line.ask(client.aarqRequest()).data)
     if client.authentication > Authentication.LOW:
         client.parseApplicationAssociationResponse(line.ask(client.getApplicationAssociationRequest()).data)
+
+
+def refused(line: Line) -> None:
+    """With a wrong password or key."""
+    try:
+        associate(line)
+    except GXDLMSException as error:
+        check(seen=error.diagnostic, expected=SourceDiagnostic.AUTHENTICATION_FAILURE)
+    else:
+        raise AssertionError("the meter has accepted a wrong secret")
+    finally:
+        line.socket.close()
 
 
 def told(rows: list[Any]) -> list[tuple[Any, int]]:
@@ -141,6 +155,9 @@ def _read_profile(line: Line) -> None:
 
 def main() -> None:
     port, framing, level = sys.argv[1:]
+    if level != "none":
+        with step("refused"):
+            refused(Line(made(framing, level, wrongly=True), int(port)))
     line = Line(made(framing, level), int(port))
     with step("associate"):
         associate(line)

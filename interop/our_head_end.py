@@ -16,7 +16,7 @@ from facts import check, step
 
 from wattledger.headend.conformance import PlainCounters
 from wattledger.headend.dlms import DlmsDriver
-from wattledger.headend.ports import KeySet, MeterLink, Secret, Session
+from wattledger.headend.ports import KeySet, MeterFault, MeterLink, Secret, Session
 from wattledger.kernel import SystemClock, epoch
 
 SCALE = 1  # the meter counts tens of Wh
@@ -27,6 +27,14 @@ KEYS = {
     "low": KeySet(password=Secret(facts.PASSWORD)),
     "gmac": KeySet(unicast=Secret(facts.KEY), authentication=Secret(facts.AUTHENTICATION_KEY)),
 }
+
+WRONG = {
+    "low": KeySet(password=Secret(facts.WRONG_PASSWORD)),
+    "gmac": KeySet(unicast=Secret(facts.KEY), authentication=Secret(facts.WRONG_KEY)),
+}
+
+# gurux-dlms deciphers without a look at the tag, and answers: then it is we who refuse.
+REFUSED_AS = {"low": "bad_key", "gmac": "bad_tag"}
 
 
 async def converse(session: Session, *, lacking: bool) -> None:
@@ -74,6 +82,15 @@ async def main() -> None:
     form = "general" if framing == "hdlc" else "service"  # how APDUs are ciphered
     options = {"client": str(facts.CLIENTS[level]), "framing": framing, "form": form}
     link = MeterLink(meter_id="stranger", driver="dlms", address=f"127.0.0.1:{port}", options=options)
+    if level in WRONG:
+        with step("refused"):
+            refusing = DlmsDriver().open(link, keys=WRONG[level], counters=PlainCounters(first=1), clock=SystemClock())
+            try:
+                await refusing.__aenter__()
+            except MeterFault as fault:
+                check(seen=fault.kind, expected=REFUSED_AS[level])
+            else:
+                raise AssertionError("the meter has accepted a wrong secret")
     opened = DlmsDriver().open(link, keys=KEYS[level], counters=PlainCounters(first=1), clock=SystemClock())
     with step("associate"):
         session = await opened.__aenter__()
