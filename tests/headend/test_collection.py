@@ -112,6 +112,22 @@ def test_what_came_before_the_line_broke_is_kept(head: HeadEnd, monkeypatch: pyt
     assert {gap.profile for gap in head.gaps()} == {"second"}
 
 
+def test_a_slow_meter_is_kept_with_a_later_batch(head: HeadEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    head.add("slow", *names(5))
+    whole = PaperSession.read_profile
+
+    async def waits(self: PaperSession, *, profile: str, start: int, end: int) -> headend.ProfileRows:
+        while self._meter is head.meter("slow") and not head.readings.taken_together:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)  # until the others have been kept
+        return await whole(self, profile=profile, start=start, end=end)
+
+    monkeypatch.setattr(PaperSession, "read_profile", waits)
+    done = head.collect(policy=replace(POLICY, linger=0))
+    assert (done.reached, done.failed) == (6, {})
+    assert head.gaps() == []
+    assert complete(head, "slow", *names(5))
+
+
 def test_a_delivery_that_cannot_be_kept_fails_alone(head: HeadEnd) -> None:
     head.add(*names(30))
     head.readings.refuses = {"m0007"}

@@ -180,7 +180,9 @@ class _Round:
             trouble: Trouble = ("error", str(problem))
             self._ended.append(Outcome(lease=visit.lease, counters=visit.counters, trouble=trouble))
             return
-        self._ended.append(await self._visitor.visit(visit, driver=driver))
+        # Not in one line: while the visit lasts the list of those that ended is made anew.
+        outcome = await self._visitor.visit(visit, driver=driver)
+        self._ended.append(outcome)
         self._tools.metrics.spent += self._tools.clock.now() - began
 
     async def _gather(self) -> None:
