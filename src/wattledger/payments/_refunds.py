@@ -140,17 +140,19 @@ def settle_refund(
     where = (t.refund.c.id == answer.id, t.refund.c.provider == provider)
     order_id: str | None = tx.execute(sa.select(t.refund.c.order_id).where(*where)).scalar_one_or_none()
     if order_id is None:
-        enqueue(
-            tx,
-            item=ToQueue(
-                provider=provider,
-                reason="unknown_refund",
-                order_id="",
-                payment_id=answer.reference,
-                detail=f"refund {answer.id!r} is {answer.state}, and we did not ask for it",
-            ),
-            now=now,
-        )
+        if answer.state == "done":
+            detail = f"refund {answer.id!r} was made, and we did not ask for it"
+            enqueue(
+                tx,
+                item=ToQueue(
+                    provider=provider,
+                    reason="unknown_refund",
+                    order_id="",
+                    payment_id=answer.reference,
+                    detail=detail,
+                ),
+                now=now,
+            )
         return None
     order = locked_order(tx, order_id=order_id, provider=provider)
     row = tx.execute(tx.locked(sa.select(t.refund).where(*where))).one()
