@@ -6,15 +6,17 @@ workflow engine are imported only by the commands that need them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wattledger.cli import (
     Exported,
     Imported,
     ImportRequest,
+    MeterFleet,
+    MeterRead,
     ServeOptions,
     StoreExport,
     SystemOptions,
@@ -138,6 +140,18 @@ class _Commands:
         from wattledger.app._system import compare_tariffs  # noqa: PLC0415 - as the module says
 
         return compare_tariffs(SystemOptions(data=data, database=database), asked)
+
+    def serve_meters(self, fleet: MeterFleet) -> None:
+        """Serve virtual meters until interrupted."""
+        from wattledger.app._meters import serve_meters  # noqa: PLC0415 - as the module says
+
+        serve_meters(fleet)
+
+    def read_meter(self, asked: MeterRead) -> Mapping[str, Any]:
+        """Read a meter; returns what it said, as JSON."""
+        from wattledger.app._meters import read_meter  # noqa: PLC0415 - as the module says
+
+        return read_meter(asked)
 
     def openapi(self) -> str:
         """The OpenAPI document as JSON."""

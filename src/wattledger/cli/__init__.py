@@ -4,6 +4,7 @@ from wattledger.cli._commands import Commands, ServeOptions, TownOptions, make_c
 from wattledger.cli._options import SystemOptions
 from wattledger.cli._readings_queue import Verdict
 from wattledger.cli._readings_store import Exported, Imported, ImportRequest, StoreExport
+from wattledger.cli.meter import MeterFleet, MeterRead, MeterSecrets
 from wattledger.cli.whatif import WhatIf
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "Exported",
     "ImportRequest",
     "Imported",
+    "MeterFleet",
+    "MeterRead",
+    "MeterSecrets",
     "ServeOptions",
     "StoreExport",
     "SystemOptions",
