@@ -8,7 +8,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -23,10 +23,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import wattledger
-from wattledger import billing, prepay, registry
+from wattledger import billing, notices, prepay, registry
 from wattledger.api import _views as views
 from wattledger.api import models as m
 from wattledger.api._exceptions import ReviewDesk, add_exceptions
+from wattledger.api._notices import add_notices
 from wattledger.kernel import Clock, Money, Problem
 from wattledger.store import Store
 
@@ -48,6 +49,7 @@ class ApiServices:
     wake_worker: Callable[[], None]
     desk: ReviewDesk
     pages: Path | None
+    channels: Sequence[notices.Channel] = ()
 
 
 class RequestRefused(Problem):
@@ -79,6 +81,7 @@ def create_api(services: ApiServices) -> FastAPI:
     _add_money_reads(api, services)
     _add_actions(api, services)
     add_exceptions(api, prefix=PREFIX, store=services.store, desk=services.desk, problems=_PROBLEMS)
+    add_notices(api, prefix=PREFIX, store=services.store, clock=services.clock, channels=services.channels)
     _add_streams(api, services)
     _add_pages(api, services.pages)
     return api

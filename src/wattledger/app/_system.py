@@ -77,6 +77,7 @@ class System:
         self.store = store
         self.clock = clock
         self.zone = zone
+        self.channels = channels or (notices.LogChannel(),)
         self.clock_speed = clock_speed
         self.jobs = worker.Jobs(
             store=store, clock=clock, switch=switch, name=JOBS_NAME, corrections=corrections, executor=executor
@@ -85,7 +86,7 @@ class System:
             store=store,
             clock=clock,
             jobs=self.jobs,
-            channels=channels or (notices.LogChannel(),),
+            channels=self.channels,
             delivery=delivery,
             policy=policy or control.CutOffPolicy(),
             poll=poll,
@@ -102,13 +103,8 @@ class System:
 
         What of it is late for a bill is noted; the worker corrects the bill. Exceptions that it settles are closed.
         """
-        now = self.clock.now()
         with self.store.write() as tx:
-            receipt = readings.ingest(tx, batch=batch, now=now)
-            readings.note_arrivals(tx, changes=receipt.changes, now=now)
-            billing.note_late(tx, changes=receipt.changes, batch_id=batch.id, now=now)
-            prepay.deduct(tx, changes=receipt.changes, now=now)
-            pricing.watch_loads(tx, changes=receipt.changes, now=now)
+            receipt = deliver_in(tx, batch, self.clock.now())
         self.worker.wake()
         return receipt
 
@@ -129,6 +125,7 @@ class System:
             wake_worker=self.worker.wake,
             desk=self.desk,
             pages=web.built_pages(),
+            channels=self.channels,
         )
 
     def recharge(self, *, contract_id: str, amount: Decimal, method: str, key: str) -> prepay.Recharge:
@@ -180,6 +177,16 @@ class System:
             self._api_thread.join(timeout=5)
         self.upkeep.stop()
         self.worker.stop()
+
+
+def deliver_in(tx: Transaction, batch: readings.IntervalBatch, now: datetime) -> readings.Receipt:
+    """Store a batch with all that follows from it, within a unit of work of somebody else's."""
+    receipt = readings.ingest(tx, batch=batch, now=now)
+    readings.note_arrivals(tx, changes=receipt.changes, now=now)
+    billing.note_late(tx, changes=receipt.changes, batch_id=batch.id, now=now)
+    prepay.deduct(tx, changes=receipt.changes, now=now)
+    pricing.watch_loads(tx, changes=receipt.changes, now=now)
+    return receipt
 
 
 def open_store(options: SystemOptions) -> Store:
