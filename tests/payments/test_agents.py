@@ -15,6 +15,7 @@ from wattledger import payments
 from wattledger.kernel import epoch
 from wattledger.payments import OrderState
 from wattledger.payments.agent import Agents, agent, tell
+from wattledger.store import recent_facts
 
 KEYS = {"corner shop": b"the key of a till", "kiosk": b"the key of a kiosk"}
 
@@ -49,8 +50,11 @@ def test_cash_is_credited_once_and_comes_back_over_the_counter(desk: Desk, agent
     ).refund
     assert payments.resume_refunds(desk.store, provider=agents, now=now) == 0  # nobody has handed it out yet
     assert take(desk, agents, "kiosk", kind="refund", receipt="2", refund=refund.id).outcome == "refund"
+    assert take(desk, agents, "kiosk", kind="refund", receipt="2", refund=refund.id).outcome == "refund"
     assert desk.order(order.id).state is OrderState.REFUNDED
     assert desk.available() == yuan("0")
+    with desk.store.read() as tx:
+        assert [fact.kind for fact in recent_facts(tx, limit=99)].count("PaymentRefunded") == 1
 
     lines = ["kind,id,order,minor,currency,at", f"payment,kiosk:1,{order.id},5000,CNY,{epoch(now)}"]
     lines += [f"payment,corner shop:1,{order.id},5000,CNY,{epoch(now)}", f"refund,{refund.id},,5000,CNY,{epoch(now)}"]

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from grid import intervals
 from payments_desk import Desk, yuan
 
-from wattledger import payments, prepay
+from wattledger import ledger, payments, prepay
 from wattledger.kernel import Money
 from wattledger.payments import Callback, OrderState
 from wattledger.store import recent_facts
@@ -193,6 +194,19 @@ def test_what_the_wallet_cannot_take_waits_and_is_credited_once_it_can(desk: Des
     assert desk.queue() == []
     assert desk.order(order.id).state is OrderState.CREDITED
     assert desk.recharges() == 1
+
+
+def test_a_recharge_that_is_refused_half_way_leaves_nothing(desk: Desk) -> None:
+    desk.grid.deliver("used", {desk.home: intervals([1000] * 8)})
+    order = desk.ready("50")
+    with desk.store.write() as tx:  # a till that cannot take this money
+        ledger.open_accounts(tx, accounts=[ledger.Account("cash:simulated:CNY", "cash", "USD")])
+    before = desk.grid.wallet(desk.home)
+    assert before.accrued.micro > 0
+    assert desk.take(desk.provider.call_back(desk.provider.pay(order.id))).outcome == "queued"
+    assert desk.order(order.id).state is OrderState.PAID
+    assert desk.grid.wallet(desk.home) == before  # nor was what is used posted
+    assert [one.reason for one in desk.queue()] == ["cannot_credit"]
 
 
 def test_what_differs_cannot_be_credited_by_trying_again(desk: Desk) -> None:

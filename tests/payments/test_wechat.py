@@ -410,6 +410,25 @@ def test_another_amount_than_ordered_is_queued(town: tuple[Desk, WeChatServer, W
     assert desk.recharges() == 0
 
 
+def test_a_refund_that_was_refused_and_is_made_after_all_is_an_operators(
+    town: tuple[Desk, WeChatServer, WeChatPay],
+) -> None:
+    desk, server, provider = town
+    order, now = ordered(desk, provider), desk.grid.clock.now()
+    paid_ = server.pay(order.id)
+    payments.take_callback(desk.store, provider=provider, callback=server.call_back(server.notify(paid_)), now=now)
+    server.troubles.add("not_enough")
+    refund = payments.refund_payment(
+        desk.store, provider=provider, payment_id=paid_["transaction_id"], reason="-", by="Li", now=now
+    )
+    assert refund.state == "refused"
+    done = {"mchid": MCHID, "out_refund_no": refund.refund.id, "refund_id": "500", "refund_status": "SUCCESS"}
+    told = server.call_back(server.notify(done, kind="REFUND.SUCCESS"))
+    assert payments.take_callback(desk.store, provider=provider, callback=told, now=now).outcome == "refund"
+    assert desk.available() == yuan("50")
+    assert sorted(one.reason for one in desk.queue()) == ["refund_refused", "unknown_refund"]
+
+
 # --- Settings and secrets ---
 
 

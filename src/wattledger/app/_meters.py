@@ -16,7 +16,6 @@ import numpy as np
 from wattledger import headend, readings
 from wattledger.cli import MeterFleet, MeterRead, MeterSecrets
 from wattledger.dlms import Keys
-from wattledger.headend.dlms import DlmsDriver
 from wattledger.kernel import Clock, Problem, SystemClock, epoch, zone_named
 from wattledger.virtual_meter import DayLoad, LineSettings, Load, MeterLine, MeterPlan, SeriesLoad, VirtualMeter
 
@@ -178,11 +177,12 @@ def read_meter(asked: MeterRead) -> Mapping[str, Any]:
 async def _read(link: headend.MeterLink, asked: MeterRead, clock: Clock) -> Mapping[str, Any]:
     now = clock.now()
     counters = _Unstored(first=epoch(now))
+    driver = headend.driver_named(headend.installed_drivers(), name=link.driver)
     told: dict[str, Any] = {}
     try:
         async with (
             asyncio.timeout(asked.seconds),
-            DlmsDriver().open(link, keys=keys_of(asked.secrets), counters=counters, clock=clock) as session,
+            driver.open(link, keys=keys_of(asked.secrets), counters=counters, clock=clock) as session,
         ):
             shown = await session.read_clock()
             told["clock"] = {"at": _told(shown.at), "valid": shown.valid, "off_seconds": shown.at - epoch(now)}

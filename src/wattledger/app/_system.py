@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,24 +80,45 @@ class System:
         self.zone = zone
         self.channels = channels or (notices.LogChannel(),)
         self.clock_speed = clock_speed
-        self.jobs = worker.Jobs(
-            store=store, clock=clock, switch=switch, name=JOBS_NAME, corrections=corrections, executor=executor
-        )
-        self.worker = worker.Worker(
-            store=store,
-            clock=clock,
-            jobs=self.jobs,
-            channels=self.channels,
-            delivery=delivery,
-            policy=policy or control.CutOffPolicy(),
-            poll=poll,
-        )
-        self.desk = Desk(store=store, clock=clock, wake=self.worker.wake, rules=rules, policy=decisions)
+        self._switch, self._policy = switch, policy or control.CutOffPolicy()
+        self._corrections, self._executor = corrections, executor
+        self._delivery, self._poll = delivery, poll
+        self.desk = Desk(store=store, clock=clock, wake=self.wake, rules=rules, policy=decisions)
         self.upkeep = worker.Upkeep(
             store=store, clock=clock, validate=lambda period: self.desk.validate(period=period), settings=upkeep
         )
         self._api_stop = threading.Event()
         self._api_thread: threading.Thread | None = None
+
+    @cached_property
+    def jobs(self) -> worker.Jobs:
+        """The workflows; made when they are wanted, for their engine takes a second to load."""
+        return worker.Jobs(
+            store=self.store,
+            clock=self.clock,
+            switch=self._switch,
+            name=JOBS_NAME,
+            corrections=self._corrections,
+            executor=self._executor,
+        )
+
+    @cached_property
+    def worker(self) -> worker.Worker:
+        """Who does what is due; made when it is wanted."""
+        return worker.Worker(
+            store=self.store,
+            clock=self.clock,
+            jobs=self.jobs,
+            channels=self.channels,
+            delivery=self._delivery,
+            policy=self._policy,
+            poll=self._poll,
+        )
+
+    def wake(self) -> None:
+        """Something was committed: where somebody is at work, they look now."""
+        if "worker" in self.__dict__:
+            self.worker.wake()
 
     def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
         """Store a batch, deduct what it costs, watch its loads, in one transaction: the way in for every head-end.
@@ -105,7 +127,7 @@ class System:
         """
         with self.store.write() as tx:
             receipt = deliver_in(tx, batch, self.clock.now())
-        self.worker.wake()
+        self.wake()
         return receipt
 
     def start_bill_run(self, month: str) -> billing.BillRun:
@@ -122,7 +144,7 @@ class System:
             clock_speed=self.clock_speed,
             zone=self.zone,
             start_bill_run=self.start_bill_run,
-            wake_worker=self.worker.wake,
+            wake_worker=self.wake,
             desk=self.desk,
             pages=web.built_pages(),
             channels=self.channels,
@@ -141,7 +163,7 @@ class System:
                 key=key,
                 now=now,
             )
-        self.worker.wake()
+        self.wake()
         return done
 
     def start_api(self, serve: ServeOptions) -> None:

@@ -104,6 +104,7 @@ from wattledger.headend._queue import (
     meter_statuses,
     put_meters,
     reschedule,
+    work_due,
 )
 from wattledger.headend._visit import (
     VisitLimits,
@@ -241,4 +242,5 @@ __all__ = [
     "submit",
     "take_deliveries",
     "withdraw",
+    "work_due",
 ]

@@ -155,6 +155,14 @@ def hurry(tx: Transaction, *, meter_ids: Collection[str], now: datetime) -> None
     tx.execute(t.meter.update().where(tx.among(t.meter.c.meter_id, meter_ids)).values(urgent=True, visit_at=now))
 
 
+def work_due(tx: Transaction, *, now: datetime) -> bool:
+    """Whether a meter is to be talked to now that nobody talks to, or a command was not sent in its time."""
+    free = sa.or_(t.meter.c.leased_until.is_(None), t.meter.c.leased_until <= now)
+    visit = sa.exists().where(t.meter.c.visit_at <= now, free)
+    late = sa.exists().where(t.command.c.state == "queued", t.command.c.expires_at <= now)
+    return bool(tx.execute(sa.select(sa.or_(visit, late))).scalar_one())
+
+
 def lease(
     tx: Transaction,
     *,

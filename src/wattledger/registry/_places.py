@@ -50,6 +50,15 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A stretch of time that a meter hung at a service point: ``until`` is ``None`` while it does."""
+
+    service_point_id: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Metered:
     """A service point with its zone, and the time it has had meters for: ``until`` is ``None`` while it has one.
 
@@ -95,6 +104,19 @@ def install_meter(
 def installations(tx: Transaction, *, at: datetime) -> list[Installation]:
     """Every meter installed at the instant ``at``, by service point."""
     return [Installation(*row) for row in tx.rows(_installed(at).order_by(t.installation.c.service_point_id))]
+
+
+def installed_at(tx: Transaction, *, meter_ids: Collection[str]) -> dict[str, list[Placed]]:
+    """Where each of these meters hung and hangs, in order of time; one that was never installed is left out."""
+    inst = t.installation
+    found: dict[str, list[Placed]] = {}
+    for meter_id, point, since, until in tx.rows(
+        sa.select(inst.c.meter_id, inst.c.service_point_id, inst.c.valid_from, inst.c.valid_to)
+        .where(tx.among(inst.c.meter_id, meter_ids))
+        .order_by(inst.c.meter_id, inst.c.valid_from)
+    ):
+        found.setdefault(meter_id, []).append(Placed(point, since, until))
+    return found
 
 
 def meter_at(tx: Transaction, *, service_point_id: str, at: datetime) -> Installation:

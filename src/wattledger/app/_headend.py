@@ -1,0 +1,346 @@
+"""The head-end in a system: where what meters say goes, and how supplies are switched through it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import stat
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattledger import control, headend, readings, registry
+from wattledger.kernel import Clock, IntervalSeries, Period, Problem, Quality, from_epoch, new_id, stable_id
+from wattledger.readings import IntervalBatch, PointIntervals, PointRegister
+from wattledger.store import Store, Transaction
+
+_T = TypeVar("_T")
+
+Instants = NDArray[np.int64]
+Deliver = Callable[[Transaction, IntervalBatch, datetime], object]
+
+_REGISTERS = {"1-0:1.8.0": "import", "1-0:2.8.0": "export"}
+"""Cumulative registers, and the channel of the readings that their differences are."""
+_COUNTED = {"1-0:1.29.0": "import", "1-0:2.29.0": "export"}
+"""Energies of the interval itself."""
+_DOUBTFUL = headend.RowStatus.CRITICAL | headend.RowStatus.CLOCK_INVALID | headend.RowStatus.NOT_VALID
+_DIGITS = (10**5, 10**6, 10**7, 10**8, 10**9, 10**10, 2**32)
+"""Where registers begin anew, in Wh."""
+_NEAR_THE_END = 20  # the last twentieth of a register: only from there does a fall mean that it began anew
+
+
+class MeterNotInstalled(Problem):
+    """Rows came from a meter that hangs nowhere."""
+
+    slug = "meter-not-installed"
+    title = "The meter is installed nowhere"
+    status = 409
+
+
+# ------------------------------------------------------------------------------------------------------ what is read
+
+
+@final
+class ReadingsSink:
+    """Rows of registers become intervals, in the unit of work that closes their gaps: :class:`headend.ReadingSink`.
+
+    Registers at the edges of what was read are kept: with them the interval between two reads is known as well,
+    whichever of the two came first. A register that falls without having been near its end is another one: the interval
+    is not known then, and nothing is made up for it.
+    """
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def take(self, tx: Transaction, /, *, deliveries: Sequence[headend.Delivery], now: datetime) -> None:
+        """Keep the rows of these deliveries."""
+        placed = registry.installed_at(tx, meter_ids={one.meter_id for one in deliveries})
+        # A meter may have been read several times for one batch, and its intervals may be of two lengths.
+        by_seconds: dict[int, list[headend.Delivery]] = defaultdict(list)
+        for one in deliveries:
+            if one.meter_id not in placed and len(one.rows):
+                raise MeterNotInstalled(
+                    f"meter {one.meter_id} sent rows and is installed nowhere",
+                    remedy="say at which service point it hangs, or stop reading its profile",
+                )
+            by_seconds[one.seconds].append(one)
+        for seconds, of_a_length in sorted(by_seconds.items()):
+            batch = _Intervals(tx, seconds, placed).batch(of_a_length)
+            if batch is not None:
+                self._deliver(tx, batch, now)
+
+    def take_registers(
+        self, tx: Transaction, /, *, registers: Sequence[tuple[str, Sequence[headend.Register]]], now: datetime
+    ) -> None:
+        """Keep what registers stood at."""
+        placed = registry.installed_at(tx, meter_ids={meter_id for meter_id, _ in registers})
+        found: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
+        for meter_id, reads in registers:
+            for read in reads:
+                channel, point = _REGISTERS.get(read.channel.name), _point_at(placed.get(meter_id, ()), read.at)
+                if channel is not None and point is not None and read.channel.unit == "Wh":
+                    found[point, channel, meter_id][read.at] = read.wh
+        kept = [_register(*of, at=sorted(reads), wh=reads) for of, reads in sorted(found.items())]
+        if kept:
+            content = [(one.service_point_id, one.channel, one.at.tolist(), one.wh.tolist()) for one in kept]
+            self._deliver(tx, IntervalBatch(id=stable_id("reg", content), source="head-end", registers=kept), now)
+
+
+class _Intervals:
+    """The intervals of one length that deliveries bring."""
+
+    def __init__(self, tx: Transaction, seconds: int, placed: Mapping[str, Sequence[registry.Placed]]) -> None:
+        self._tx, self._seconds, self._placed = tx, seconds, placed
+        self._edges: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
+        """What registers stood at, by point, channel and meter."""
+        self._doubted: set[tuple[str, int]] = set()
+        """Points and edges that the meter itself does not trust."""
+        self._counted: dict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
+
+    def batch(self, deliveries: Sequence[headend.Delivery]) -> IntervalBatch | None:
+        for one in deliveries:
+            self._take(one)
+        kept = [_register(*of, at=_outer(sorted(edges), self._seconds), wh=edges) for of, edges in self._edges.items()]
+        self._bridge()
+        points = [*self._differences(), *self._as_counted()]
+        if not points and not kept:
+            return None
+        ids = sorted(one.id for one in deliveries)
+        registers = sorted(kept, key=lambda one: (one.service_point_id, one.channel))
+        return IntervalBatch(id=stable_id("hes", ids), source="head-end", points=points, registers=registers)
+
+    def _take(self, delivery: headend.Delivery) -> None:
+        rows = delivery.rows
+        for column, channel in enumerate(rows.channels):
+            cumulative, counted = _REGISTERS.get(channel.name), _COUNTED.get(channel.name)
+            if channel.unit != "Wh" or (cumulative is None and counted is None):
+                continue
+            for row, start in enumerate(rows.starts.tolist()):
+                if rows.present is not None and not rows.present[row, column]:
+                    continue
+                wh = _watt_hours(int(rows.values[row, column]), channel.scale)
+                doubted = bool(int(rows.status[row]) & _DOUBTFUL)
+                point = _point_at(self._placed.get(delivery.meter_id, ()), start)
+                if point is None:
+                    continue  # before it was installed there, and after it was taken down
+                if counted is not None:
+                    quality = Quality.SUSPECT if doubted else Quality.ACTUAL
+                    self._counted[point, counted][start] = wh, int(quality)
+                elif cumulative is not None:
+                    self._edges[point, cumulative, delivery.meter_id][start + self._seconds] = wh
+                    if doubted:
+                        self._doubted.add((point, start + self._seconds))
+
+    def _bridge(self) -> None:
+        """Add the registers that are known from earlier reads just before and after what came now."""
+        for channel in set(_REGISTERS.values()):
+            mine = [of for of in self._edges if of[1] == channel]
+            if not mine:
+                continue
+            first = min(min(self._edges[of]) for of in mine) - self._seconds
+            last = max(max(self._edges[of]) for of in mine) + self._seconds
+            known = readings.registers_of_points(
+                self._tx,
+                service_point_ids={of[0] for of in mine},
+                channel=channel,
+                period=Period(from_epoch(first), from_epoch(last)),
+            )
+            for of in mine:
+                reads = known.get(of[0])
+                if reads is None:
+                    continue
+                for at, wh, meter in zip(reads.at.tolist(), reads.wh.tolist(), reads.meters, strict=True):
+                    if meter == of[2]:
+                        self._edges[of].setdefault(at, wh)
+
+    def _differences(self) -> list[PointIntervals]:
+        found: dict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
+        for (point, channel, _), edges in self._edges.items():
+            at = np.array(sorted(edges), dtype=np.int64)
+            wh = np.array([edges[one] for one in at.tolist()], dtype=np.int64)
+            for place in np.flatnonzero(np.diff(at) == self._seconds).tolist():
+                used = _difference(int(wh[place]), int(wh[place + 1]))
+                if used is not None:
+                    start, end = int(at[place]), int(at[place + 1])
+                    quality = Quality.SUSPECT if (point, end) in self._doubted else Quality.ACTUAL
+                    found[point, channel][start] = used, int(quality)
+        return [self._series(*of, values) for of, values in sorted(found.items())]
+
+    def _as_counted(self) -> list[PointIntervals]:
+        return [self._series(*of, values) for of, values in sorted(self._counted.items())]
+
+    def _series(self, point: str, channel: str, values: Mapping[int, tuple[int, int]]) -> PointIntervals:
+        starts = np.array(sorted(values), dtype=np.int64)
+        columns = np.array([values[start] for start in starts.tolist()], dtype=np.int64)
+        series = IntervalSeries(starts, columns[:, 0], columns[:, 1].astype(np.uint8), self._seconds)
+        return PointIntervals(point, channel, series)
+
+
+def _register(point: str, channel: str, meter: str, *, at: Sequence[int], wh: Mapping[int, int]) -> PointRegister:
+    return PointRegister(
+        service_point_id=point,
+        channel=channel,
+        at=np.array(at, dtype=np.int64),
+        wh=np.array([wh[one] for one in at], dtype=np.int64),
+        meter=meter,
+    )
+
+
+def _outer(edges: Sequence[int], seconds: int) -> list[int]:
+    """The edges at both ends of every unbroken run."""
+    known = set(edges)
+    return [at for at in edges if at - seconds not in known or at + seconds not in known]
+
+
+def _watt_hours(value: int, scale: int) -> int:
+    # Of a cumulative register: what is left off here is in the next difference.
+    return int(value * 10**scale) if scale >= 0 else int(value // 10**-scale)
+
+
+def _difference(before: int, after: int) -> int | None:
+    """What was used between two states of a register; ``None`` where it is another register."""
+    if after >= before:
+        return after - before
+    for end in _DIGITS:
+        if before < end and end - before <= end // _NEAR_THE_END and after <= end // _NEAR_THE_END:
+            return end - before + after
+    return None
+
+
+def _point_at(placed: Sequence[registry.Placed], at: int) -> str | None:
+    instant = from_epoch(at)
+    for one in placed:
+        if one.since <= instant and (one.until is None or instant < one.until):
+            return one.service_point_id
+    return None
+
+
+# --------------------------------------------------------------------------------------------------- talking to meters
+
+
+def vault_in(folder: Path) -> headend.Vault:
+    """The keys of meters open with the master key that the environment names, or with one kept in ``folder``.
+
+    ``WATTLEDGER_MASTER_KEY`` has the key itself, ``WATTLEDGER_MASTER_KEY_FILE`` the file it is in. Where neither is
+    set, ``master.key`` in the data folder is used, made at first, readable by its owner alone.
+    """
+    told, named = os.environ.get("WATTLEDGER_MASTER_KEY"), os.environ.get("WATTLEDGER_MASTER_KEY_FILE")
+    if told:
+        master = headend.master_key_from_text(told, random=secrets.token_bytes)
+    else:
+        path = Path(named) if named else folder / "master.key"
+        if not named and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+            with os.fdopen(made, "w") as file:
+                file.write(secrets.token_hex(32) + "\n")
+        master = headend.master_key_from_file(path, random=secrets.token_bytes)
+    return headend.Vault(master, random=secrets.token_bytes)
+
+
+@final
+class MeterDesk:
+    """Asks and commands linked meters now, and waits for what becomes of it."""
+
+    def __init__(
+        self, *, tools: headend.Tools, policy: headend.CollectionPolicy, patience: timedelta = timedelta(seconds=90)
+    ) -> None:
+        self.tools = tools
+        self._policy = policy
+        self._patience = patience
+        self._pause = threading.Event()
+
+    def collect(self, *, only: Sequence[str] | None = None) -> headend.Collected:
+        """A round of collection over all meters, or some."""
+        return asyncio.run(headend.collect(tools=self.tools, policy=self._policy, only=only))
+
+    def carry_out(self, request: headend.CommandRequest) -> headend.Command:
+        """Submit a command and give it as it stands when its outcome is known, or when patience is at its end."""
+        with self.tools.store.write() as tx:
+            headend.submit(tx, request=request, now=self.tools.clock.now())
+        return self._until(request.meter_id, lambda tx: headend.command(tx, command_id=request.id), _is_settled)
+
+    def ask(self, request: headend.AskRequest) -> headend.Ask:
+        """Ask a meter and give the answer, or the question as it stands when patience is at its end."""
+        with self.tools.store.write() as tx:
+            headend.ask(tx, request=request, now=self.tools.clock.now())
+        return self._until(request.meter_id, lambda tx: headend.asked(tx, ask_id=request.id), _is_answered)
+
+    def _until(self, meter_id: str, look: Callable[[Transaction], _T], settled: Callable[[_T], bool]) -> _T:
+        deadline = self.tools.clock.now() + self._patience
+        while True:
+            self.collect(only=[meter_id])
+            with self.tools.store.read() as tx:
+                found = look(tx)
+                status = headend.meter_statuses(tx, meter_ids=[meter_id], now=self.tools.clock.now())[0]
+            failed = status.failures > 0 and not status.visited
+            if settled(found) or failed or self.tools.clock.now() >= deadline:
+                return found
+            self._pause.wait(0.2)  # somebody else talks to the meter just now
+
+
+def _is_settled(command: headend.Command) -> bool:
+    return not command.is_open or command.state == "ready_for_reconnection"
+
+
+def _is_answered(ask: headend.Ask) -> bool:
+    return ask.state != "waiting"
+
+
+@final
+class LinkedSwitches:
+    """Disconnectors of linked meters: :class:`wattledger.control.SwitchPort` over the head-end's commands."""
+
+    def __init__(self, desk: MeterDesk, *, actor: str = "supply control") -> None:
+        self._desk, self._actor = desk, actor
+
+    def disconnect(self, *, meter_id: str) -> None:
+        """Ask the meter to open its disconnector; raises :class:`control.MeterUnreachable`."""
+        self._switch(meter_id, "switch_off")
+
+    def reconnect(self, *, meter_id: str) -> None:
+        """Ask the meter to close it; raises :class:`control.MeterUnreachable`."""
+        self._switch(meter_id, "switch_on")
+
+    def read_relay(self, *, meter_id: str) -> control.RelayState:
+        """Attributes 2 and 3 of the disconnector; raises :class:`control.MeterUnreachable`."""
+        asked = self._desk.ask(headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay"))
+        if asked.answer is None:
+            raise control.MeterUnreachable(asked.detail or f"meter {meter_id} did not answer")
+        return control.RelayState(
+            output_on=bool(asked.answer["output_state"]), control_state=asked.answer["control_state"]
+        )
+
+    def _switch(self, meter_id: str, action: headend.Action) -> None:
+        done = self._desk.carry_out(
+            headend.CommandRequest(
+                id=new_id("cmd"), meter_id=meter_id, action=action, actor=self._actor, reason="supply control"
+            )
+        )
+        if done.state in {"queued", "sent", "unknown", "expired"}:
+            raise control.MeterUnreachable(done.detail or f"meter {meter_id} did not answer")
+
+
+def tools_for(store: Store, *, clock: Clock, deliver: Deliver, vault: headend.Vault | None) -> headend.Tools:
+    """What collection is handed in a system."""
+    chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
+
+    def jitter(seconds: int) -> int:
+        return chance.randrange(seconds + 1) if seconds > 0 else 0
+
+    return headend.Tools(
+        store=store,
+        drivers=headend.installed_drivers(),
+        sink=ReadingsSink(deliver),
+        vault=vault,
+        clock=clock,
+        jitter=jitter,
+    )
