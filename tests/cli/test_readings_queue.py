@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
+from entry_point import Result, run_command
 
 from wattledger import registry
-from wattledger.app import main
-from wattledger.kernel import new_id
 from wattledger.store import Store
 from wattledger.tariffs import parse_tariff
 
@@ -47,32 +41,8 @@ def table(spike: int, *, without: range = range(0)) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Result:
-    code: object
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever was printed
-        return json.loads(self.out)
-
-
 def run(*arguments: str | Path, data: Path) -> Result:
-    """The command line from its entry point, in this process: that of a process of its own takes seconds to start."""
-    command = ["wattledger", "readings", *map(str, arguments), "--data", str(data)]
-    out, err, code = io.StringIO(), io.StringIO(), None
-    with (
-        mock.patch.object(sys, "argv", command),
-        mock.patch("wattledger.app._system.JOBS_NAME", new_id("jobs")),  # a process knows each name once
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-    return Result(code or 0, out.getvalue(), err.getvalue())
+    return run_command("readings", *arguments, "--data", data)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from entry_point import Result, run_command
 
 TABLE = "start,kwh\n" + "".join(
     f"2026-03-{1 + slot // 96:02}T{slot % 96 // 4:02}:{slot % 4 * 15:02}:00Z,0.{100 + slot % 37}\n"
@@ -18,45 +17,38 @@ TABLE = "start,kwh\n" + "".join(
 )
 
 
-def run(*arguments: str | Path, data: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from wattledger.app import main; main()", "readings", *map(str, arguments)]
-    return subprocess.run(
-        [*command, "--data", str(data)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+def run(*arguments: str | Path, data: Path) -> Result:
+    return run_command("readings", *arguments, "--data", data)
 
 
 def test_a_file_goes_in_and_comes_out(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(TABLE)
     unknown = run("import", tmp_path / "a.csv", "--point", "h1", data=tmp_path)
-    assert unknown.returncode == 2
-    assert unknown.stderr == (
+    assert unknown.code == 2
+    assert unknown.err == (
         "wattledger: no service point is called h1 "
         "(--register makes them, --point NAME_IN_FILE=SERVICE_POINT says whose they are)\n"
     )
     dry = run("import", tmp_path / "a.csv", "--point", "h1", "--register", "--dry-run", data=tmp_path)
-    assert "288 would be stored if they are new" in dry.stdout
+    assert "288 would be stored if they are new" in dry.out
     first = run("import", tmp_path / "a.csv", "--point", "h1", "--register", data=tmp_path)
-    assert first.stdout == f"{tmp_path}/a.csv: 288 readings, 288 stored\n"
+    assert first.out == f"{tmp_path}/a.csv: 288 readings, 288 stored\n"
     second = run("import", tmp_path / "a.csv", "--point", "h1", "--json", data=tmp_path)
-    (told,) = json.loads(second.stdout)
-    assert (told["stored"], told["duplicate"], second.returncode) == (0, 288, 0)
-    assert "stretches folded: 2,976 intervals" in run("compact", data=tmp_path).stdout
-    stats = json.loads(run("stats", "--json", data=tmp_path).stdout)
+    (told,) = second.json
+    assert (told["stored"], told["duplicate"], second.code) == (0, 288, 0)
+    assert "stretches folded: 2,976 intervals" in run("compact", data=tmp_path).out
+    stats = run("stats", "--json", data=tmp_path).json
     assert (stats["intervals"], stats["channels"][0]["segments"], stats["channels"][0]["files"]) == (288, 0, 1)
-    assert run("verify", data=tmp_path).stdout == "the readings agree with themselves\n"
-    assert "1 files, 1 new" in run("publish", data=tmp_path).stdout
+    assert run("verify", data=tmp_path).out == "the readings agree with themselves\n"
+    assert "1 files, 1 new" in run("publish", data=tmp_path).out
     out = run("export", tmp_path / "out.parquet", "--from", "2026-03-02", "--to", "2026-03-03", data=tmp_path)
-    assert out.stdout == f"{tmp_path}/out.parquet: 96 readings of 1 channels\n"
-    assert "0 stored, 96 duplicate" in run("import", tmp_path / "out.parquet", data=tmp_path).stdout
+    assert out.out == f"{tmp_path}/out.parquet: 96 readings of 1 channels\n"
+    assert "0 stored, 96 duplicate" in run("import", tmp_path / "out.parquet", data=tmp_path).out
     (file,) = (tmp_path / "readings").glob("import/**/*.parquet")
     file.write_bytes(file.read_bytes()[:-9])
     damaged = run("verify", data=tmp_path)
-    assert damaged.returncode == 1
-    assert file.name in damaged.stderr
+    assert damaged.code == 1
+    assert file.name in damaged.err
 
 
 @pytest.mark.parametrize(
@@ -71,9 +63,9 @@ def test_a_file_goes_in_and_comes_out(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     done = run(*arguments, data=tmp_path)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_an_import_that_was_killed_is_begun_again(tmp_path: Path) -> None:
@@ -92,9 +84,9 @@ def test_an_import_that_was_killed_is_begun_again(tmp_path: Path) -> None:
                 break
         killed.send_signal(signal.SIGKILL)
     again = run("import", tmp_path / "big.csv", "--register", data=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert json.loads(run("stats", "--json", data=tmp_path).stdout)["intervals"] == slots
-    assert run("verify", data=tmp_path).returncode == 0
+    assert again.code == 0, again.err
+    assert run("stats", "--json", data=tmp_path).json["intervals"] == slots
+    assert run("verify", data=tmp_path).code == 0
 
 
 def _instant(at: int) -> str:

@@ -16,8 +16,12 @@ Visit = Callable[..., Page]
 Judge = Callable[[Page], list[tuple[str, str]]]
 
 _SIZES, _SCHEMES, _LANGUAGES = (390, 1280), ("light", "dark"), ("en-GB", "zh-CN")
+_PAIRS = [
+    look for look in product(_SIZES, _SCHEMES, _LANGUAGES) if sum(value in look for value in (390, "dark", "zh-CN")) % 2
+]
+"""Half of all looks: each size with each scheme and each language, each scheme with each language."""
 _LOOKS = [
-    *((screen, *look) for screen in ("dark home", "console") for look in product(_SIZES, _SCHEMES, _LANGUAGES)),
+    *((screen, *look) for screen in ("dark home", "console") for look in _PAIRS),
     *((screen, 390, "light", "en-GB") for screen in ("billed home", "recharge", "picker")),
     *((screen, 1280, "dark", "zh-CN") for screen in ("billed home", "recharge", "picker")),
 ]
