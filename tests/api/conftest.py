@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,13 +17,13 @@ from wattledger.kernel import new_id
 
 
 @pytest.fixture
-def system(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> System:
+def system(grid: Grid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> System:
     grid.publish()
     grid.homes(2, mode="prepay")
     grid.homes(1, mode="postpay", first=2)
     name = new_id("jobs")
     monkeypatch.setattr("wattledger.app._system.JOBS_NAME", name)
-    return System(store=grid.store, clock=grid.clock, switch=grid.meters, zone="Asia/Shanghai")
+    return System(store=grid.store, clock=grid.clock, data=tmp_path, switch=grid.meters, zone="Asia/Shanghai")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What comes late for a bill, from the way in for readings to what HTTP shows."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +25,10 @@ def shown(grid: Grid, contract: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("policy", ["next_bill", "rebill"])
 def test_a_late_reading_corrects_a_bill_by_itself(
-    grid: Grid, policy: billing.CorrectionPolicy, monkeypatch: pytest.MonkeyPatch
+    grid: Grid, policy: billing.CorrectionPolicy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("wattledger.app._system.JOBS_NAME", new_id("jobs"))
-    system = System(store=grid.store, clock=grid.clock, switch=grid.meters, corrections=policy)
+    system = System(store=grid.store, clock=grid.clock, data=tmp_path, switch=grid.meters, corrections=policy)
     grid.publish()
     grid.homes(1, mode="postpay")
     system.deliver(batch=grid.batch("march", {"h0": intervals([250] * MARCH_SLOTS)}))

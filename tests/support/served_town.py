@@ -34,6 +34,7 @@ def served_town(folder: Path) -> Iterator[str]:
     system = System(
         store=grid.store,
         clock=grid.clock,
+        data=folder,
         switch=grid.meters,
         zone=ZONE,
         clock_speed=600,

@@ -50,6 +50,7 @@ class ApiServices:
     desk: ReviewDesk
     pages: Path | None
     channels: Sequence[notices.Channel] = ()
+    metrics: Callable[[], str] | None = None
 
 
 class RequestRefused(Problem):
@@ -83,6 +84,7 @@ def create_api(services: ApiServices) -> FastAPI:
     add_exceptions(api, prefix=PREFIX, store=services.store, desk=services.desk, problems=_PROBLEMS)
     add_notices(api, prefix=PREFIX, store=services.store, clock=services.clock, channels=services.channels)
     _add_streams(api, services)
+    _add_metrics(api, services)
     _add_pages(api, services.pages)
     return api
 
@@ -152,6 +154,17 @@ def _add_problem_documents(api: FastAPI) -> None:
             detail=str(error.detail),
             instance=request.url.path,
         )
+
+
+def _add_metrics(api: FastAPI, services: ApiServices) -> None:
+    """What Prometheus reads, where its scrapers look for it; no part of the API."""
+    metrics = services.metrics
+    if metrics is None:
+        return
+
+    @api.get("/metrics", include_in_schema=False)
+    def told() -> Response:
+        return Response(metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 def _add_contract_reads(api: FastAPI, services: ApiServices) -> None:

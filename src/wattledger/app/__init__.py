@@ -17,6 +17,9 @@ from wattledger.cli import (
     ImportRequest,
     MeterFleet,
     MeterRead,
+    MeterToLink,
+    Order,
+    Question,
     ServeOptions,
     StoreExport,
     SystemOptions,
@@ -152,6 +155,48 @@ class _Commands:
         from wattledger.app._meters import read_meter  # noqa: PLC0415 - as the module says
 
         return read_meter(asked)
+
+    def link_meter(self, system: SystemOptions, wanted: MeterToLink) -> Mapping[str, Any]:
+        """Link a meter."""
+        from wattledger.app._linked import link_meter  # noqa: PLC0415 - as the module says
+
+        return link_meter(system, wanted)
+
+    def headend_status(self, system: SystemOptions, meter_ids: Sequence[str]) -> Mapping[str, Any]:
+        """How the head-end stands."""
+        from wattledger.app._linked import headend_status  # noqa: PLC0415 - as the module says
+
+        return headend_status(system, meter_ids)
+
+    def collect_meters(self, system: SystemOptions, meter_ids: Sequence[str]) -> Mapping[str, Any]:
+        """A round of collection."""
+        from wattledger.app._linked import collect_meters  # noqa: PLC0415 - as the module says
+
+        return collect_meters(system, meter_ids)
+
+    def ask_meter(self, system: SystemOptions, question: Question) -> Mapping[str, Any]:
+        """Ask a meter and wait for its answers."""
+        from wattledger.app._linked import ask_meter  # noqa: PLC0415 - as the module says
+
+        return ask_meter(system, question)
+
+    def command_meter(self, system: SystemOptions, order: Order) -> Mapping[str, Any]:
+        """Command a meter and wait for the proof."""
+        from wattledger.app._linked import command_meter  # noqa: PLC0415 - as the module says
+
+        return command_meter(system, order)
+
+    def rotate_keys(self, system: SystemOptions, meter_id: str) -> Mapping[str, Any]:
+        """Give a meter new keys."""
+        from wattledger.app._linked import rotate_keys  # noqa: PLC0415 - as the module says
+
+        return rotate_keys(system, meter_id)
+
+    def meter_keys(self, system: SystemOptions, meter_id: str) -> Mapping[str, Any]:
+        """The generations of a meter's keys."""
+        from wattledger.app._linked import meter_keys  # noqa: PLC0415 - as the module says
+
+        return meter_keys(system, meter_id)
 
     def openapi(self) -> str:
         """The OpenAPI document as JSON."""

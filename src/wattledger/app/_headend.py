@@ -251,16 +251,20 @@ class MeterDesk:
     """Asks and commands linked meters now, and waits for what becomes of it."""
 
     def __init__(
-        self, *, tools: headend.Tools, policy: headend.CollectionPolicy, patience: timedelta = timedelta(seconds=90)
+        self,
+        *,
+        tools: headend.Tools,
+        policy: headend.CollectionPolicy | None = None,
+        patience: timedelta = timedelta(seconds=90),
     ) -> None:
         self.tools = tools
-        self._policy = policy
+        self.policy = policy or headend.CollectionPolicy()
         self._patience = patience
         self._pause = threading.Event()
 
     def collect(self, *, only: Sequence[str] | None = None) -> headend.Collected:
         """A round of collection over all meters, or some."""
-        return asyncio.run(headend.collect(tools=self.tools, policy=self._policy, only=only))
+        return asyncio.run(headend.collect(tools=self.tools, policy=self.policy, only=only))
 
     def carry_out(self, request: headend.CommandRequest) -> headend.Command:
         """Submit a command and give it as it stands when its outcome is known, or when patience is at its end."""
@@ -270,9 +274,31 @@ class MeterDesk:
 
     def ask(self, request: headend.AskRequest) -> headend.Ask:
         """Ask a meter and give the answer, or the question as it stands when patience is at its end."""
+        return self.ask_all([request])[0]
+
+    def ask_all(self, requests: Sequence[headend.AskRequest]) -> list[headend.Ask]:
+        """Ask one meter several things in one conversation; as :meth:`ask`, in their order."""
         with self.tools.store.write() as tx:
-            headend.ask(tx, request=request, now=self.tools.clock.now())
-        return self._until(request.meter_id, lambda tx: headend.asked(tx, ask_id=request.id), _is_answered)
+            for request in requests:
+                headend.ask(tx, request=request, now=self.tools.clock.now())
+        return self._until(
+            requests[0].meter_id,
+            lambda tx: [headend.asked(tx, ask_id=request.id) for request in requests],
+            lambda asks: all(ask.state != "waiting" for ask in asks),
+        )
+
+    def rotate_keys(self, meter_id: str) -> list[headend.KeyStatus]:
+        """Give a meter new keys; its generations when they are proved, or when patience is at its end."""
+        vault = self.tools.vault
+        if vault is None:
+            raise headend.KeysMissing(f"there are no keys of {meter_id} here", remedy="give this process a master key")
+        with self.tools.store.write() as tx:
+            headend.begin_rotation(tx, meter_id=meter_id, vault=vault, now=self.tools.clock.now())
+        return self._until(
+            meter_id,
+            lambda tx: headend.key_statuses(tx, meter_id=meter_id),
+            lambda keys: all(one.state != "new" for one in keys),
+        )
 
     def _until(self, meter_id: str, look: Callable[[Transaction], _T], settled: Callable[[_T], bool]) -> _T:
         deadline = self.tools.clock.now() + self._patience
@@ -289,10 +315,6 @@ class MeterDesk:
 
 def _is_settled(command: headend.Command) -> bool:
     return not command.is_open or command.state == "ready_for_reconnection"
-
-
-def _is_answered(ask: headend.Ask) -> bool:
-    return ask.state != "waiting"
 
 
 @final
@@ -315,9 +337,7 @@ class LinkedSwitches:
         asked = self._desk.ask(headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay"))
         if asked.answer is None:
             raise control.MeterUnreachable(asked.detail or f"meter {meter_id} did not answer")
-        return control.RelayState(
-            output_on=bool(asked.answer["output_state"]), control_state=asked.answer["control_state"]
-        )
+        return control.RelayState(output_on=bool(asked.answer["output"]), control_state=asked.answer["control_state"])
 
     def _switch(self, meter_id: str, action: headend.Action) -> None:
         done = self._desk.carry_out(

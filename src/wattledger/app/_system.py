@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, worker
+from wattledger import billing, control, headend, ledger, notices, prepay, pricing, readings, registry, worker
+from wattledger.app._headend import LinkedSwitches, MeterDesk, tools_for, vault_in
 from wattledger.app._validation import Desk
 from wattledger.cli import ServeOptions, SystemOptions, WhatIf
 from wattledger.kernel import Clock, Money, Period, Problem, SystemClock, zone_named
@@ -25,6 +26,7 @@ from wattledger.store import Store, Transaction
 
 if TYPE_CHECKING:
     from wattledger import api
+    from wattledger.worker import Collector
 
 JOBS_NAME = "jobs"
 """By this name an interrupted workflow finds its system again."""
@@ -38,31 +40,20 @@ class PortTaken(Problem):
     status = 409
 
 
-class NoHeadEnd:
-    """Stands where a head-end is not connected yet: every command waits and is asked again."""
-
-    def disconnect(self, *, meter_id: str) -> None:
-        """Raise: nobody can ask the meter."""
-        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
-
-    def reconnect(self, *, meter_id: str) -> None:
-        """Raise: nobody can ask the meter."""
-        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
-
-    def read_relay(self, *, meter_id: str) -> control.RelayState:
-        """Raise: nobody can ask the meter."""
-        raise control.MeterUnreachable(f"no head-end is connected that could ask meter {meter_id}")
-
-
 class System:
-    """One running Wattledger. Built once per process: the workflow engine knows only one."""
+    """One running Wattledger. Built once per process: the workflow engine knows only one.
+
+    ``data``    the folder beside the database: the master key of the meters' keys may lie there
+    ``switch``  who switches supplies, where that is not the head-end
+    """
 
     def __init__(  # noqa: PLR0913 - everything that can differ between two systems
         self,
         *,
         store: Store,
         clock: Clock,
-        switch: control.SwitchPort,
+        data: Path,
+        switch: control.SwitchPort | None = None,
         zone: str = "UTC",
         clock_speed: int = 1,
         policy: control.CutOffPolicy | None = None,
@@ -80,7 +71,7 @@ class System:
         self.zone = zone
         self.channels = channels or (notices.LogChannel(),)
         self.clock_speed = clock_speed
-        self._switch, self._policy = switch, policy or control.CutOffPolicy()
+        self._data, self._switch, self._policy = data, switch, policy or control.CutOffPolicy()
         self._corrections, self._executor = corrections, executor
         self._delivery, self._poll = delivery, poll
         self.desk = Desk(store=store, clock=clock, wake=self.wake, rules=rules, policy=decisions)
@@ -96,7 +87,7 @@ class System:
         return worker.Jobs(
             store=self.store,
             clock=self.clock,
-            switch=self._switch,
+            switch=self._switch or LinkedSwitches(self.meters),
             name=JOBS_NAME,
             corrections=self._corrections,
             executor=self._executor,
@@ -114,6 +105,17 @@ class System:
             policy=self._policy,
             poll=self._poll,
         )
+
+    @cached_property
+    def meters(self) -> MeterDesk:
+        """Who asks and commands linked meters; made when it is wanted, for it opens the meters' keys."""
+        tools = tools_for(self.store, clock=self.clock, deliver=deliver_in, vault=vault_in(self._data))
+        return MeterDesk(tools=tools)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Who talks to linked meters whenever one is due; made when it is wanted."""
+        return worker.Collector(tools=self.meters.tools, policy=self.meters.policy, wake=self.wake)
 
     def wake(self) -> None:
         """Something was committed: where somebody is at work, they look now."""
@@ -148,7 +150,13 @@ class System:
             desk=self.desk,
             pages=web.built_pages(),
             channels=self.channels,
+            metrics=self._metrics,
         )
+
+    def _metrics(self) -> str:
+        with self.store.read() as tx:
+            stands = headend.standing(tx, now=self.clock.now())
+        return self.meters.tools.metrics.text() + stands.text()
 
     def recharge(self, *, contract_id: str, amount: Decimal, method: str, key: str) -> prepay.Recharge:
         """Put money on a wallet, as the API does."""
@@ -191,12 +199,16 @@ class System:
         """Begin to do what is due, again and again."""
         self.worker.start()
         self.upkeep.start()
+        if self._switch is None:
+            self.collector.start()
 
     def stop(self) -> None:
         """Stop what was started; everything committed stays, everything under way goes on at the next start."""
         self._api_stop.set()
         if self._api_thread is not None:
             self._api_thread.join(timeout=5)
+        if self._switch is None:
+            self.collector.stop()
         self.upkeep.stop()
         self.worker.stop()
 
@@ -296,7 +308,7 @@ def system_of(options: SystemOptions) -> System:
     return System(
         store=open_store(options),
         clock=SystemClock(),
-        switch=NoHeadEnd(),
+        data=options.data,
         corrections=options.corrections,
         executor=options.executor,
         rules=None if options.rules is None else readings.vee.load_rules(options.rules),

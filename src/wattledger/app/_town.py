@@ -74,6 +74,7 @@ def run_town(options: SystemOptions, town: TownOptions) -> None:
     system = System(
         store=open_store(options),
         clock=simulation.clock,
+        data=options.data,
         switch=simulation.meters,
         zone=demo.ZONE,
         clock_speed=town.speed,

@@ -4,6 +4,7 @@ from wattledger.cli._commands import Commands, ServeOptions, TownOptions, make_c
 from wattledger.cli._options import SystemOptions
 from wattledger.cli._readings_queue import Verdict
 from wattledger.cli._readings_store import Exported, Imported, ImportRequest, StoreExport
+from wattledger.cli.linked import MeterToLink, Order, Question
 from wattledger.cli.meter import MeterFleet, MeterRead, MeterSecrets
 from wattledger.cli.whatif import WhatIf
 
@@ -15,6 +16,9 @@ __all__ = [
     "MeterFleet",
     "MeterRead",
     "MeterSecrets",
+    "MeterToLink",
+    "Order",
+    "Question",
     "ServeOptions",
     "StoreExport",
     "SystemOptions",

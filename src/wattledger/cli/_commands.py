@@ -19,6 +19,7 @@ from wattledger.cli._readings_queue import (
     money_limit,
 )
 from wattledger.cli._readings_store import StoredReadings
+from wattledger.cli.linked import LinkedMeters, add_linked
 from wattledger.cli.meter import Meters, add_meters
 from wattledger.cli.whatif import Populations, add_whatif
 from wattledger.kernel import Problem
@@ -45,7 +46,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Populations, StoredReadings, ReviewedReadings, Meters, Protocol):
+class Commands(Populations, StoredReadings, ReviewedReadings, Meters, LinkedMeters, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -142,7 +143,7 @@ def make_cli(commands: Commands) -> typer.Typer:
     add_tariff(cli)
     add_sts(cli)
     add_dlms(cli)
-    add_meters(cli, commands)
+    add_linked(*add_meters(cli, commands), commands)
     _add_town(cli, commands)
     _add_system(cli, commands)
     add_whatif(cli, commands)

@@ -79,7 +79,7 @@ class Meters(Protocol):
         ...
 
 
-_Key = Annotated[
+Key = Annotated[
     str | None,
     typer.Option(
         "--key",
@@ -88,13 +88,13 @@ _Key = Annotated[
         show_envvar=True,
     ),
 ]
-_AuthKey = Annotated[
+AuthKey = Annotated[
     str | None,
     typer.Option(
         "--auth-key", help="Authentication key in hexadecimal", envvar="WATTLEDGER_DLMS_AUTH_KEY", show_envvar=True
     ),
 ]
-_MasterKey = Annotated[
+MasterKey = Annotated[
     str | None,
     typer.Option(
         "--master-key",
@@ -103,7 +103,7 @@ _MasterKey = Annotated[
         show_envvar=True,
     ),
 ]
-_Password = Annotated[
+Password = Annotated[
     str | None,
     typer.Option("--password", help="Password (LLS)", envvar="WATTLEDGER_DLMS_PASSWORD", show_envvar=True),
 ]
@@ -138,7 +138,8 @@ def _hex_key(told: str | None, option: str) -> bytes | None:
     return octets
 
 
-def _instant(told: str | None, option: str) -> datetime | None:
+def told_instant(told: str | None, option: str) -> datetime | None:
+    """The instant that an option names, UTC where it names no zone; raises :class:`OptionRefused`."""
     if told is None:
         return None
     try:
@@ -201,10 +202,10 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
         fault: Annotated[
             list[str] | None, typer.Option("--fault", help="A fault, and how many have it: slow=3%; may be repeated")
         ] = None,
-        key: _Key = None,
-        auth_key: _AuthKey = None,
-        master_key: _MasterKey = None,
-        password: _Password = None,
+        key: Key = None,
+        auth_key: AuthKey = None,
+        master_key: MasterKey = None,
+        password: Password = None,
     ) -> None:
         """Serve virtual DLMS/COSEM meters until interrupted.
 
@@ -260,9 +261,9 @@ def _add_read(group: typer.Typer, commands: Meters) -> None:
         ] = "end",
         timeout: Annotated[int, typer.Option(help="Seconds that all of it may take", min=1, max=3_600)] = 60,
         as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
-        key: _Key = None,
-        auth_key: _AuthKey = None,
-        password: _Password = None,
+        key: Key = None,
+        auth_key: AuthKey = None,
+        password: Password = None,
     ) -> None:
         """Read a DLMS/COSEM meter once, with nothing set up: its clock, and what is asked for besides.
 
@@ -289,8 +290,8 @@ def _add_read(group: typer.Typer, commands: Meters) -> None:
                 registers=register or [],
                 profile=profile,
                 log=log,
-                first=_instant(first, "--from"),
-                last=_instant(last, "--to"),
+                first=told_instant(first, "--from"),
+                last=told_instant(last, "--to"),
                 seconds=timeout,
             )
         )
@@ -306,16 +307,20 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
     lines = [f"clock     {told['clock']['at']}  ({told['clock']['off_seconds']:+d} s)"]
     lines += [f"{one['name']:<14}{one['value']:>14}  {one['unit']}" for one in told.get("registers", ())]
     lines += [f"{name}  not in this meter" for name in told.get("missing", ())]
-    profile = told.get("profile")
-    if profile is not None:
-        lines.append(f"{profile['name']}: {len(profile['rows'])} rows")
-        heads = [f"{one['name']} {one['unit']}" for one in profile["channels"]]
-        lines.append(f"{'start':<22}" + "".join(f"{head:>18}" for head in heads) + "  status")
-        for row in profile["rows"][:_ROWS_SHOWN]:
-            values = "".join(f"{'' if value is None else value:>18}" for value in row["values"])
-            lines.append(f"{row['start']:<22}{values}  {row['status'] or ''}".rstrip())
-        left = len(profile["rows"]) - _ROWS_SHOWN
-        lines += [f"{left} rows more: --json has them all"] if left > 0 else []
+    if told.get("profile") is not None:
+        lines += profile_lines(told["profile"])
     if "events" in told:
         lines += [f"{one['at']:<22}{one['code']:>4}  {one['kind']}" for one in told["events"]] or ["no entries"]
     return lines
+
+
+def profile_lines(profile: Mapping[str, Any]) -> list[str]:
+    """Rows of a load profile, to read; the first some hundred of them."""
+    heads = [f"{one['name']} {one['unit']}" for one in profile["channels"]]
+    lines = [f"{profile['name']}: {len(profile['rows'])} rows"]
+    lines.append(f"{'start':<22}" + "".join(f"{head:>18}" for head in heads) + "  status")
+    for row in profile["rows"][:_ROWS_SHOWN]:
+        values = "".join(f"{'' if value is None else value:>18}" for value in row["values"])
+        lines.append(f"{row['start']:<22}{values}  {row['status'] or ''}".rstrip())
+    left = len(profile["rows"]) - _ROWS_SHOWN
+    return [*lines, f"{left} rows more: --json has them all"] if left > 0 else lines

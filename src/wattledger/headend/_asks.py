@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from wattledger.headend import _tables as t
 from wattledger.headend._queue import hurry, linked
-from wattledger.headend.ports import MeterClock, ProfileRows, Register, Relay
+from wattledger.headend.ports import LoggedEvent, MeterClock, ProfileRows, Register, Relay
 from wattledger.kernel import Period, Problem, epoch
 from wattledger.store import Row, Transaction
 
-What: TypeAlias = Literal["clock", "registers", "profile", "relay", "limit"]
+What: TypeAlias = Literal["clock", "registers", "profile", "events", "relay", "limit"]
 AskState: TypeAlias = Literal["waiting", "done", "failed", "expired"]
 
 
@@ -47,7 +47,8 @@ class AskUnknown(Problem):
 class AskRequest:
     """What somebody wants to know. ``id`` is made by the client: a repeat of the request repeats the id.
 
-    Registers need ``names``; a profile needs its name, the ``seconds`` of its intervals and a ``period``.
+    Registers need ``names``; a profile needs its name, the ``seconds`` of its intervals and a ``period``; events need
+    the name of their ``log``, and may have a ``since``.
     """
 
     id: str
@@ -57,6 +58,8 @@ class AskRequest:
     profile: str | None = None
     seconds: int | None = None
     period: Period | None = None
+    log: str | None = None
+    since: datetime | None = None
     valid_for: timedelta = timedelta(minutes=15)
 
 
@@ -64,8 +67,10 @@ class AskRequest:
 class Ask:
     """A read on demand as it stands.
 
-    ``arguments``  for registers ``{"names": [...]}``, for a profile ``{"profile", "seconds", "start", "end"}``
-    ``answer``     what the meter said: whole numbers, epoch seconds, names; a profile's rows went to the readings too
+    ``arguments``  for registers ``{"names": [...]}``, for a profile ``{"profile", "seconds", "start", "end"}``, for
+                   events ``{"log", "since"}``
+    ``answer``     what the meter said: whole numbers, epoch seconds, names; a profile's rows went to the readings, and
+                   entries of a log to the events, too
     """
 
     id: str
@@ -173,6 +178,11 @@ def told_rows(rows: ProfileRows) -> dict[str, object]:
     }
 
 
+def told_events(events: Sequence[LoggedEvent]) -> dict[str, object]:
+    """Entries of a log as an answer, with the codes of the meter."""
+    return {"events": [{"at": one.at, "code": one.code} for one in events]}
+
+
 def told_relay(relay: Relay) -> dict[str, object]:
     """A disconnector as an answer."""
     return {"output": relay.output_state, "control_state": relay.control_state, "control_mode": relay.control_mode}
@@ -194,6 +204,10 @@ def _arguments(request: AskRequest) -> dict[str, object]:
                 "a profile is read by its name, the seconds of its intervals and a period", remedy="give all three"
             )
         return {"profile": profile, "seconds": seconds, "start": epoch(period.start), "end": epoch(period.end)}
+    if request.what == "events":
+        if not request.log:
+            raise AskRefused("events are read from a log", remedy="name it, 0-0:99.98.0 for instance")
+        return {"log": request.log, "since": 0 if request.since is None else epoch(request.since)}
     return {}
 
 

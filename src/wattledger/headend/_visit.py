@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from wattledger.headend._asks import Answer, Ask, told_clock, told_registers, told_relay, told_rows
+from wattledger.headend._asks import Answer, Ask, told_clock, told_events, told_registers, told_relay, told_rows
 from wattledger.headend._clocks import ClockPolicy, ClockStep, plan_step
 from wattledger.headend._commands import (
     Command,
@@ -325,6 +325,10 @@ class Visitor:
             return told_relay(outcome.relay)
         if ask.what == "limit":
             return {"watts": await self._within(session.read_limit())}
+        if ask.what == "events":
+            events = await self._within(session.read_events(log=ask.arguments["log"], since=ask.arguments["since"]))
+            outcome.events += events
+            return told_events(events)
         read = RangeRead(**ask.arguments)
         return told_rows(await self._read_profile(read, session, outcome))
 

@@ -14,12 +14,14 @@ from wattledger.worker._upkeep import Upkeep, UpkeepSettings
 
 if TYPE_CHECKING:
     from wattledger.worker._cluster import ClusterUnreachable
+    from wattledger.worker._collection import Collector
     from wattledger.worker._jobs import Jobs, launch_jobs, stop_jobs
     from wattledger.worker._shards import ExecutorRefused, StageTimes, WalletDeductions
     from wattledger.worker._worker import Worker
 
 __all__ = [
     "ClusterUnreachable",
+    "Collector",
     "CompactionSettings",
     "ExecutorRefused",
     "Jobs",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "ClusterUnreachable": "_cluster",
+    "Collector": "_collection",
     "ExecutorRefused": "_shards",
     "Jobs": "_jobs",
     "StageTimes": "_shards",
