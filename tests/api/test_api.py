@@ -22,6 +22,14 @@ def recharge(http: httpx.Client, amount: str, key: str, contract: str = "h0") ->
     return answer.status_code, answer.json()
 
 
+def test_prometheus_reads_how_the_head_end_stands(http: httpx.Client) -> None:
+    told = http.get(str(http.base_url.copy_with(path="/metrics")))
+    assert told.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "wattledger_headend_meters_linked 0\n" in told.text
+    assert 'wattledger_headend_rows_missing{state="due"} 0\n' in told.text
+    assert "# TYPE wattledger_headend_rows_total counter\n" in told.text
+
+
 def test_health(http: httpx.Client) -> None:
     assert http.get(f"{V1}/health").json()["status"] == "ok"
 

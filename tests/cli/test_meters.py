@@ -131,3 +131,9 @@ def test_a_meter_that_refuses_is_told_from_one_that_has_other_keys(
     nobody = run("headend", "read", fleet, "--server", 31, "--timeout", 1)
     assert "did not tell all within 1 s" in nobody.err
     assert {refusing.code, other.code, nobody.code} == {2}
+
+
+def test_a_meter_without_a_secret_tells_anybody_all(run: Run, alone: str) -> None:
+    told = run("headend", "read", alone, "--profile", "1-0:99.1.0", "--json")
+    assert told.code == 0, told.err
+    assert len(json.loads(told.out)["profile"]["rows"]) in {95, 96}

@@ -8,8 +8,9 @@ import random
 import secrets
 import stat
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar, final
@@ -73,8 +74,7 @@ class ReadingsSink:
                 )
             by_seconds[one.seconds].append(one)
         for seconds, of_a_length in sorted(by_seconds.items()):
-            batch = _Intervals(tx, seconds, placed).batch(of_a_length)
-            if batch is not None:
+            for batch in _Intervals(tx, seconds, placed).batches(of_a_length):
                 self._deliver(tx, batch, now)
 
     def take_registers(
@@ -88,8 +88,7 @@ class ReadingsSink:
                 channel, point = _REGISTERS.get(read.channel.name), _point_at(placed.get(meter_id, ()), read.at)
                 if channel is not None and point is not None and read.channel.unit == "Wh":
                     found[point, channel, meter_id][read.at] = read.wh
-        kept = [_register(*of, at=sorted(reads), wh=reads) for of, reads in sorted(found.items())]
-        if kept:
+        for kept in _one_a_point([_register(*of, at=sorted(reads), wh=reads) for of, reads in sorted(found.items())]):
             content = [(one.service_point_id, one.channel, one.at.tolist(), one.wh.tolist()) for one in kept]
             self._deliver(tx, IntervalBatch(id=stable_id("reg", content), source="head-end", registers=kept), now)
 
@@ -105,17 +104,19 @@ class _Intervals:
         """Points and edges that the meter itself does not trust."""
         self._counted: dict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
 
-    def batch(self, deliveries: Sequence[headend.Delivery]) -> IntervalBatch | None:
+    def batches(self, deliveries: Sequence[headend.Delivery]) -> Iterator[IntervalBatch]:
         for one in deliveries:
             self._take(one)
-        kept = [_register(*of, at=_outer(sorted(edges), self._seconds), wh=edges) for of, edges in self._edges.items()]
+        kept = [
+            _register(*of, at=_outer(sorted(edges), self._seconds), wh=edges)
+            for of, edges in sorted(self._edges.items())
+        ]
         self._bridge()
         points = [*self._differences(), *self._as_counted()]
-        if not points and not kept:
-            return None
         ids = sorted(one.id for one in deliveries)
-        registers = sorted(kept, key=lambda one: (one.service_point_id, one.channel))
-        return IntervalBatch(id=stable_id("hes", ids), source="head-end", points=points, registers=registers)
+        for number, registers in enumerate(_one_a_point(kept) or ([[]] if points else [])):
+            name = stable_id("hes", ids, number) if number else stable_id("hes", ids)
+            yield IntervalBatch(id=name, source="head-end", points=[] if number else points, registers=registers)
 
     def _take(self, delivery: headend.Delivery) -> None:
         rows = delivery.rows
@@ -164,6 +165,8 @@ class _Intervals:
     def _differences(self) -> list[PointIntervals]:
         found: dict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
         for (point, channel, _), edges in self._edges.items():
+            if (point, channel) in self._counted:
+                continue  # the meter tells both: what it counted by interval is the finer of the two
             at = np.array(sorted(edges), dtype=np.int64)
             wh = np.array([edges[one] for one in at.tolist()], dtype=np.int64)
             for place in np.flatnonzero(np.diff(at) == self._seconds).tolist():
@@ -192,6 +195,19 @@ def _register(point: str, channel: str, meter: str, *, at: Sequence[int], wh: Ma
         wh=np.array([wh[one] for one in at], dtype=np.int64),
         meter=meter,
     )
+
+
+def _one_a_point(registers: Sequence[PointRegister]) -> list[list[PointRegister]]:
+    """Register reads in as many batches as a point had meters: a batch takes each point's register once."""
+    batches: list[list[PointRegister]] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    for one in registers:
+        of = one.service_point_id, one.channel
+        if seen[of] == len(batches):
+            batches.append([])
+        batches[seen[of]].append(one)
+        seen[of] += 1
+    return batches
 
 
 def _outer(edges: Sequence[int], seconds: int) -> list[int]:
@@ -259,7 +275,7 @@ class MeterDesk:
     ) -> None:
         self.tools = tools
         self.policy = policy or headend.CollectionPolicy()
-        self._patience = patience
+        self.patience = patience
         self._pause = threading.Event()
 
     def collect(self, *, only: Sequence[str] | None = None) -> headend.Collected:
@@ -271,6 +287,12 @@ class MeterDesk:
         with self.tools.store.write() as tx:
             headend.submit(tx, request=request, now=self.tools.clock.now())
         return self._until(request.meter_id, lambda tx: headend.command(tx, command_id=request.id), _is_settled)
+
+    def withdraw(self, request: headend.CommandRequest) -> None:
+        """Take a command back that was not sent; one that was meanwhile goes its way."""
+        with suppress(headend.CommandUnderWay), self.tools.store.write() as tx:
+            now = self.tools.clock.now()
+            headend.withdraw(tx, command_id=request.id, actor=request.actor, reason="gave up waiting", now=now)
 
     def ask(self, request: headend.AskRequest) -> headend.Ask:
         """Ask a meter and give the answer, or the question as it stands when patience is at its end."""
@@ -301,7 +323,7 @@ class MeterDesk:
         )
 
     def _until(self, meter_id: str, look: Callable[[Transaction], _T], settled: Callable[[_T], bool]) -> _T:
-        deadline = self.tools.clock.now() + self._patience
+        deadline = self.tools.clock.now() + self.patience
         while True:
             self.collect(only=[meter_id])
             with self.tools.store.read() as tx:
@@ -334,17 +356,30 @@ class LinkedSwitches:
 
     def read_relay(self, *, meter_id: str) -> control.RelayState:
         """Attributes 2 and 3 of the disconnector; raises :class:`control.MeterUnreachable`."""
-        asked = self._desk.ask(headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay"))
+        try:
+            asked = self._desk.ask(headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay"))
+        except headend.MeterNotLinked as problem:
+            raise control.MeterUnreachable(str(problem)) from problem
         if asked.answer is None:
             raise control.MeterUnreachable(asked.detail or f"meter {meter_id} did not answer")
         return control.RelayState(output_on=bool(asked.answer["output"]), control_state=asked.answer["control_state"])
 
     def _switch(self, meter_id: str, action: headend.Action) -> None:
-        done = self._desk.carry_out(
-            headend.CommandRequest(
-                id=new_id("cmd"), meter_id=meter_id, action=action, actor=self._actor, reason="supply control"
-            )
+        request = headend.CommandRequest(
+            id=new_id("cmd"),
+            meter_id=meter_id,
+            action=action,
+            actor=self._actor,
+            reason="supply control",
+            valid_for=2 * self._desk.patience,
         )
+        try:
+            done = self._desk.carry_out(request)
+            if done.state == "queued":
+                # Whoever asks again may want something else by then.
+                self._desk.withdraw(request)
+        except headend.MeterNotLinked as problem:
+            raise control.MeterUnreachable(str(problem)) from problem
         if done.state in {"queued", "sent", "unknown", "expired"}:
             raise control.MeterUnreachable(done.detail or f"meter {meter_id} did not answer")
 

@@ -195,6 +195,11 @@ class System:
         )
         self._api_thread.start()
 
+    def launch_jobs(self) -> None:
+        """Start the workflow engine; interrupted workflows go on, so they have to be known by then."""
+        assert self.jobs is not None  # noqa: S101 - made here
+        worker.launch_jobs(store=self.store)
+
     def start_work(self) -> None:
         """Begin to do what is due, again and again."""
         self.worker.start()
@@ -246,7 +251,7 @@ def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = stop_on_signals()
     system = system_of(options)
-    worker.launch_jobs(store=system.store)
+    system.launch_jobs()
     system.start_api(serve)
     system.start_work()
     sys.stdout.write(f"Wattledger serves http://{serve.host}:{serve.port}/ (Ctrl-C stops)\n")
@@ -268,7 +273,7 @@ def stop_on_signals() -> threading.Event:
 def run_bills(options: SystemOptions, month: str) -> Sequence[str]:
     """Run a month's bills to the end and tell how it went."""
     system = system_of(options)
-    worker.launch_jobs(store=system.store)
+    system.launch_jobs()
     run = system.jobs.wait_for_bill_run(run=system.start_bill_run(month))
     worker.stop_jobs()
     system.store.close()

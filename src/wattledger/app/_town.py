@@ -80,7 +80,7 @@ def run_town(options: SystemOptions, town: TownOptions) -> None:
         clock_speed=town.speed,
         upkeep=worker.UpkeepSettings(validation=False),
     )
-    worker.launch_jobs(store=system.store)
+    system.launch_jobs()
     try:
         demo.run_demo(host=_Host(system, town.serve), simulation=simulation, options=wanted)
     finally:

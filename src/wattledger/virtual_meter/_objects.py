@@ -772,8 +772,9 @@ class MeterObjects:
         self.meter = meter
 
     def read(self, attribute: Reference, selection: Selection | None, *, client: int) -> Data:
-        """See the port; anybody may read who the meter is, its clock and its counter."""
-        if Fault.REFUSING in self.meter.faults or (client == PUBLIC and attribute.name not in _FOR_ANYBODY):
+        """See the port; anybody may read who the meter is, its clock and its counter, and all where it has no secret."""
+        hidden = client == PUBLIC and attribute.name not in _FOR_ANYBODY and not _is_open(self.meter)
+        if Fault.REFUSING in self.meter.faults or hidden:
             raise _none(AccessResult.READ_WRITE_DENIED)
         reader = READERS.get((attribute.class_id, attribute.name))
         if reader is None:
@@ -799,7 +800,12 @@ class MeterObjects:
         return invoke(self.meter, parameter) if self._may_act(client) else _DENIED
 
     def _may_act(self, client: int) -> bool:
-        """A meter without keys obeys whoever has its password, or anybody but the public client where it has none."""
+        """A meter without keys obeys whoever has its password; one without a secret obeys anybody, as on a bench."""
         if self.meter.keys is not None:
             return client == MANAGEMENT
-        return client == READER if self.meter.password is not None else client != PUBLIC
+        return client == READER or _is_open(self.meter)
+
+
+def _is_open(meter: VirtualMeter) -> bool:
+    """Whether a meter has no secret at all."""
+    return meter.keys is None and meter.password is None
