@@ -772,7 +772,7 @@ class MeterObjects:
         self.meter = meter
 
     def read(self, attribute: Reference, selection: Selection | None, *, client: int) -> Data:
-        """See the port; anybody may read who the meter is, its clock and its counter, and all where it has no secret."""
+        """See the port; anybody may read who the meter is, its clock, its counter, and all where it has no secret."""
         hidden = client == PUBLIC and attribute.name not in _FOR_ANYBODY and not _is_open(self.meter)
         if Fault.REFUSING in self.meter.faults or hidden:
             raise _none(AccessResult.READ_WRITE_DENIED)
