@@ -17,13 +17,11 @@ import sqlalchemy as sa
 from wattledger import ledger, pricing, registry
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, epoch, from_epoch
 from wattledger.prepay import _tables as t
+from wattledger.prepay._debts import collect_daily
+from wattledger.prepay._standing import Moved, keep_standing, stand
 from wattledger.prepay._wallets import (
-    crossing,
-    daily_mean_micro,
-    days_left,
     ensure_wallets,
     locked_wallets,
-    next_state,
     post_accrual,
     wallet_account,
     with_charge,
@@ -146,6 +144,7 @@ def settle_due(tx: Transaction, *, now: datetime, limit: int = 1000) -> int:
     if not due:
         return 0
     wallets = locked_wallets(tx, due)
+    _collect(tx, wallets, now)
     since = min(row.posted_day for row in wallets.values()) * _DAY
     period = Period.of_epochs(since - _DAY, epoch(now))
     _price(tx, segments=registry.segments(tx, contract_ids=due, period=period), until=now, now=now)
@@ -153,6 +152,16 @@ def settle_due(tx: Transaction, *, now: datetime, limit: int = 1000) -> int:
     for piece in chunked(due):
         tx.execute(t.wallet.update().where(t.wallet.c.contract_id.in_(piece)).values(posted_day=today))
     return len(due)
+
+
+def _collect(tx: Transaction, wallets: Mapping[str, Row], now: datetime) -> None:
+    """What debts take by day: it has its own transfers, and moves what is available at once."""
+    taken = collect_daily(tx, contract_ids=wallets, now=now)
+    balances = ledger.balances(tx, account_ids=[wallet_account(contract) for contract in taken])
+    for contract, row in sorted(wallets.items()):
+        if contract in taken:
+            available = balances[wallet_account(contract)] - Money(row.accrued, row.currency)
+            keep_standing(tx, row=row, available=available, now=now, tells=True)
 
 
 def close_month(tx: Transaction, *, segments: Sequence[Segment], now: datetime) -> Mapping[str, Money]:
@@ -361,23 +370,33 @@ def _move_accruals(tx: Transaction, *, wallets: Mapping[str, Row], charged: Mapp
         return
     balances = ledger.balances(tx, account_ids=[wallet_account(contract) for contract in moved])
     today = epoch(now) // _DAY
-    updates = []
-    for contract, micro in sorted(moved.items()):
+    after: dict[str, Moved] = {}
+    for contract, micro in moved.items():
         row = wallets[contract]
-        accrued = row.accrued + micro
-        recent = with_charge(row.recent, day=today, micro=micro)
-        available = balances[wallet_account(contract)] - Money(accrued, row.currency)
-        state = next_state(row.state, available_micro=available.micro, threshold_micro=row.low_threshold)
-        left = days_left(available.micro, daily_mean_micro(recent, today=today))
-        fact = crossing(contract_id=contract, before=row.state, after=state, available=available, left=left, now=now)
-        if fact is not None:
-            tx.emit(fact)
-        updates.append({"key": contract, "new_accrued": accrued, "new_recent": recent, "new_state": state})
+        available = balances[wallet_account(contract)].micro - row.accrued - micro
+        after[contract] = Moved(row=row, available=available, recent=with_charge(row.recent, day=today, micro=micro))
+    standings = stand(tx, moved=after, now=now)
     tx.execute(
         t.wallet.update()
         .where(t.wallet.c.contract_id == sa.bindparam("key"))
         .values(
-            accrued=sa.bindparam("new_accrued"), recent=sa.bindparam("new_recent"), state=sa.bindparam("new_state")
+            accrued=sa.bindparam("new_accrued"),
+            recent=sa.bindparam("new_recent"),
+            state=sa.bindparam("new_state"),
+            emergency_armed=sa.bindparam("new_armed"),
+            emergency_loans=sa.bindparam("new_loans"),
+            second_told=sa.bindparam("new_second_told"),
         ),
-        updates,
+        [
+            {
+                "key": contract,
+                "new_accrued": one.row.accrued + moved[contract],
+                "new_recent": one.recent,
+                "new_state": standings[contract].state,
+                "new_armed": standings[contract].emergency_armed,
+                "new_loans": standings[contract].emergency_loans,
+                "new_second_told": standings[contract].second_told,
+            }
+            for contract, one in sorted(after.items())
+        ],
     )

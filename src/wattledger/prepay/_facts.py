@@ -7,7 +7,7 @@ from wattledger.store import Fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceLow(Fact):
-    """The available amount fell below the wallet's threshold; told once until it has risen well above it."""
+    """The available amount fell below the first or the second threshold; told once until it has risen well above it."""
 
     available_micro: int
     currency: str
@@ -26,6 +26,15 @@ class BalanceExhausted(Fact):
 class BalanceRestored(Fact):
     """An exhausted wallet has money again without a recharge: a correction lowered what had been charged."""
 
+    available_micro: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyCreditLent(Fact):
+    """Emergency credit was put on a wallet; the next recharges pay it back before it is there again."""
+
+    amount_micro: int
     available_micro: int
     currency: str
 

@@ -5,20 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from wattledger import ledger
-from wattledger.kernel import Money, Problem, epoch
-from wattledger.prepay import _tables as t
-from wattledger.prepay._wallets import (
-    crossing,
-    daily_mean_micro,
-    days_left,
-    locked_wallets,
-    next_state,
-    post_accrual,
-    wallet_account,
-)
-from wattledger.store import Row, Transaction
-
-_DAY = 86_400
+from wattledger.kernel import Money, Problem
+from wattledger.prepay._standing import keep_standing
+from wattledger.prepay._wallets import locked_wallets, post_accrual, wallet_account
+from wattledger.store import Transaction
 
 
 class RefundNotCovered(Problem):
@@ -61,7 +51,7 @@ def take_back(tx: Transaction, *, contract_id: str, amount: Money, method: str, 
             f"{amount} are to be given back, and contract {contract_id} has only {available + amount} left",
             remedy="give back at most that by hand",
         )
-    _now_holds(tx, row, available, now)
+    keep_standing(tx, row=row, available=available, now=now, tells=True)
 
 
 def give_again(tx: Transaction, *, contract_id: str, amount: Money, method: str, refund_id: str, now: datetime) -> None:
@@ -84,20 +74,4 @@ def give_again(tx: Transaction, *, contract_id: str, amount: Money, method: str,
         ],
     )
     available = ledger.balance(tx, account_id=wallet_account(contract_id))
-    _now_holds(tx, row, available, now)
-
-
-def _now_holds(tx: Transaction, row: Row, available: Money, now: datetime) -> None:
-    """Keep the wallet's state in step with what is available, and tell of a threshold that was crossed."""
-    state = next_state(row.state, available_micro=available.micro, threshold_micro=row.low_threshold)
-    tx.execute(t.wallet.update().where(t.wallet.c.contract_id == row.contract_id).values(state=state))
-    told = crossing(
-        contract_id=row.contract_id,
-        before=row.state,
-        after=state,
-        available=available,
-        left=days_left(available.micro, daily_mean_micro(row.recent, today=epoch(now) // _DAY)),
-        now=now,
-    )
-    if told is not None:
-        tx.emit(told)
+    keep_standing(tx, row=row, available=available, now=now, tells=True)

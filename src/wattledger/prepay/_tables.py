@@ -1,4 +1,4 @@
-"""Wallets, what each stretch of time has cost them, and recharges."""
+"""Wallets, what each stretch of time has cost them, recharges and their parts, debts, policies."""
 
 import sqlalchemy as sa
 
@@ -14,6 +14,10 @@ wallet = sa.Table(
     sa.Column("accrued", sa.BigInteger, nullable=False),  # used and priced, not yet posted
     sa.Column("recent", sa.JSON, nullable=False),  # micro-units charged by UTC day, the last fifteen
     sa.Column("posted_day", sa.Integer, nullable=False),  # days since 1970-01-01 of the last daily posting
+    sa.Column("policy", sa.String(40), nullable=False, server_default="default"),
+    sa.Column("emergency_armed", sa.Boolean, nullable=False, server_default=sa.true()),  # may be lent (again)
+    sa.Column("emergency_loans", sa.Integer, nullable=False, server_default="0"),  # how often it was lent
+    sa.Column("second_told", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("state IN ('ok', 'low', 'empty')", name="state"),
     sa.Index("ix_wallet_posted_day", "posted_day"),
 )
@@ -50,4 +54,50 @@ recharge = sa.Table(
     sa.Column("balance_after", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("contract_id", "key"),
     sa.Index("ix_recharge_contract_id", "contract_id", "created_at"),
+)
+
+recharge_part = sa.Table(
+    "recharge_part",
+    metadata,
+    sa.Column("recharge_id", sa.String(60), sa.ForeignKey("recharge.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("contract_id", sa.String(60), nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("name", sa.String(60), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("debt_id", sa.String(60)),
+    sa.CheckConstraint("kind IN ('fee', 'debt', 'overdraft', 'emergency', 'wallet')", name="kind"),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    sa.Index("ix_recharge_part_contract_id", "contract_id", "at"),
+)
+
+prepay_debt = sa.Table(
+    "prepay_debt",
+    metadata,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60), sa.ForeignKey("wallet.contract_id"), nullable=False),
+    sa.Column("name", sa.String(60), nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),  # as it was agreed; what is left is the ledger's to say
+    sa.Column("percent", sa.String(12), nullable=False),  # of each recharge, exact as text
+    sa.Column("instalment", sa.BigInteger, nullable=False),  # of each recharge
+    sa.Column("recharge_most", sa.BigInteger),
+    sa.Column("month_most", sa.BigInteger),
+    sa.Column("per_day", sa.BigInteger, nullable=False),
+    sa.Column("agreed_at", Instant, nullable=False),
+    sa.Column("daily_taken", sa.BigInteger, nullable=False),  # what the days have taken so far
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    sa.CheckConstraint("daily_taken >= 0 AND daily_taken <= amount", name="daily_taken"),
+    sa.Index("ix_prepay_debt_contract_id", "contract_id", "agreed_at"),
+)
+
+prepay_policy = sa.Table(
+    "prepay_policy",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("valid_from", Instant, primary_key=True),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
 )

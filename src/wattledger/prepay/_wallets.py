@@ -13,15 +13,14 @@ from wattledger import ledger, registry
 from wattledger.kernel import Money, Problem, epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored
+from wattledger.prepay._policy import DEFAULT, policy_named
 from wattledger.store import Fact, Row, Transaction, chunked
 
 WalletState = Literal["ok", "low", "empty"]
 
 _DAY = 86_400
-_MICRO = 1_000_000
 _RECENT_DAYS_MAX = 15
 _RECENT_DAYS_MIN = 3
-_THRESHOLD_DEFAULT = 10 * _MICRO  # ten units of the currency
 
 # A wallet that was low is well again only this much above its threshold: a balance that hovers does not chatter.
 _REARM_NUMERATOR, _REARM_DENOMINATOR = 6, 5
@@ -72,14 +71,14 @@ def open_wallet(
     tx: Transaction, *, contract_id: str, currency: str, now: datetime, low_threshold: Money | None = None
 ) -> None:
     """Open a contract's wallet and its ledger account; one that is open stays as it is."""
-    threshold = low_threshold or Money(_THRESHOLD_DEFAULT, currency)
-    ensure_wallets(tx, contracts={contract_id: currency}, now=now, low_threshold_micro=threshold.micro)
+    low = None if low_threshold is None else low_threshold.micro
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now, low_threshold_micro=low)
 
 
 def ensure_wallets(
-    tx: Transaction, *, contracts: Mapping[str, str], now: datetime, low_threshold_micro: int = _THRESHOLD_DEFAULT
+    tx: Transaction, *, contracts: Mapping[str, str], now: datetime, low_threshold_micro: int | None = None
 ) -> None:
-    """Open the wallets of ``contracts`` (id to currency) that are not open yet."""
+    """Open the wallets of ``contracts`` (id to currency) that are not open yet; the policy says when they are low."""
     have: set[str] = set()
     for piece in chunked(sorted(contracts)):
         have.update(
@@ -88,6 +87,12 @@ def ensure_wallets(
     missing = {contract: currency for contract, currency in contracts.items() if contract not in have}
     if not missing:
         return
+    low = {
+        currency: policy_named(tx, name=DEFAULT, currency=currency, at=now).low
+        if low_threshold_micro is None
+        else low_threshold_micro
+        for currency in set(missing.values())
+    }
     ledger.open_accounts(
         tx,
         accounts=[
@@ -101,7 +106,7 @@ def ensure_wallets(
             {
                 "contract_id": contract,
                 "currency": currency,
-                "low_threshold": low_threshold_micro,
+                "low_threshold": low[currency],
                 "state": "ok",
                 "accrued": 0,
                 "recent": {},
@@ -120,6 +125,19 @@ def prepaid_currency(tx: Transaction, *, contract_id: str, now: datetime) -> str
             f"contract {contract_id} has no wallet", remedy="it is billed afterwards: look at its bills"
         )
     return contract.currency
+
+
+def choose_policy(tx: Transaction, *, contract_id: str, name: str, now: datetime) -> None:
+    """Let a contract's wallet go by the policy called ``name``, and take its low threshold from it.
+
+    Raises :class:`~wattledger.prepay.PolicyNotFound` and :class:`WalletNotFound`.
+    """
+    currency = prepaid_currency(tx, contract_id=contract_id, now=now)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now)
+    policy = policy_named(tx, name=name, currency=currency, at=now)
+    tx.execute(
+        t.wallet.update().where(t.wallet.c.contract_id == contract_id).values(policy=name, low_threshold=policy.low)
+    )
 
 
 def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, Row]:
@@ -244,8 +262,8 @@ def wallet(tx: Transaction, *, contract_id: str, now: datetime) -> Wallet:
     row = tx.execute(sa.select(t.wallet).where(t.wallet.c.contract_id == contract_id)).one_or_none()
     if row is None:
         zero = Money.zero(prepaid_currency(tx, contract_id=contract_id, now=now))
-        threshold = Money(_THRESHOLD_DEFAULT, zero.currency)
-        return Wallet(contract_id, zero, zero, zero, "empty", threshold, None, None)
+        low = policy_named(tx, name=DEFAULT, currency=zero.currency, at=now).low
+        return Wallet(contract_id, zero, zero, zero, "empty", Money(low, zero.currency), None, None)
     return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), now)
 
 
