@@ -9,7 +9,8 @@ from wattledger.virtual_meter import MODES, TRANSITIONS, Disconnector, State
 OFF, ON, READY = State.DISCONNECTED, State.CONNECTED, State.READY
 CAUSES = sorted({cause for _, _, cause in TRANSITIONS.values()})
 
-# Blue Book 4.5.8, written out: where each cause leads from (off, on, ready) in each mode; what is not here does nothing.
+# Blue Book 4.5.8, written out: where each cause leads from (off, on, ready) in each mode. What is not here
+# does nothing.
 TABLE = {
     0: {},
     1: {

@@ -8,16 +8,9 @@ from wattledger.virtual_meter._clock import DriftingClock
 from wattledger.virtual_meter._disconnector import MODES, TRANSITIONS, Disconnector, State
 from wattledger.virtual_meter._faults import Fault
 from wattledger.virtual_meter._load import NOTHING, DayLoad, Load, SeriesLoad
+from wattledger.virtual_meter._measures import MANAGEMENT, PUBLIC, READER, device_name, system_title
 from wattledger.virtual_meter._meter import Limiter, MeterPlan, VirtualMeter
-from wattledger.virtual_meter._objects import (
-    MANAGEMENT,
-    PUBLIC,
-    READER,
-    READERS,
-    MeterObjects,
-    device_name,
-    system_title,
-)
+from wattledger.virtual_meter._objects import READERS, MeterObjects
 from wattledger.virtual_meter._prepayment import Prepayment, Typed
 from wattledger.virtual_meter._serve import OWN_ADDRESS, Conversation, LineSettings, MeterLine
 

@@ -25,8 +25,9 @@ from wattledger.dlms import (
     WrapperReader,
 )
 from wattledger.virtual_meter._faults import Fault
+from wattledger.virtual_meter._measures import MANAGEMENT, PUBLIC, READER, system_title
 from wattledger.virtual_meter._meter import VirtualMeter
-from wattledger.virtual_meter._objects import MANAGEMENT, PUBLIC, READER, MeterObjects, system_title
+from wattledger.virtual_meter._objects import MeterObjects
 
 Chance = Callable[[int], bytes]
 
