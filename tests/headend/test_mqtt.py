@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mosquitto import USERS, Mosquitto, lacking, running_mosquitto
 from mqtt_meter import LOG, PROFILE, SECONDS, Answer, MqttMeter
+from paper_headend import POLICY, HeadEnd
 
-from wattledger.headend import installed_drivers
+from wattledger import headend
+from wattledger.headend import ProfilePlan, installed_drivers
 from wattledger.headend._mqtt_messages import MESSAGE_MAX, Fields, profile_rows, read
 from wattledger.headend.conformance import DriverConformance, PlainCounters, Rig, Trouble
 from wattledger.headend.mqtt import MqttDriver, PushingMeter, pushed
@@ -135,12 +138,13 @@ async def rig(
     *,
     keys: KeySet = KEYED,
     address: str | None = None,
+    clock: ManualClock | None = None,
     line: dict[str, Any] | None = None,
     options: dict[str, str] | None = None,
 ) -> AsyncIterator[MeterRig]:
     meter = MqttMeter(
         root=f"wattledger/meter{next(_names)}",
-        clock=ManualClock(NOW),
+        clock=clock or ManualClock(NOW),
         rows=list(ROWS),
         events=EVENTS,
         key=None if keys.unicast is None else keys.unicast.reveal(),
@@ -317,33 +321,53 @@ def test_no_json_is_worse_than_a_fault(content: dict[str, object]) -> None:
     assert len(rows) == len(content["rows"])  # type: ignore[arg-type]
 
 
+def _numbered(answer: Answer, less: int) -> str:
+    token, _, number = answer["id"].partition("-")
+    return f"{token}-{int(number) - less}"
+
+
 def test_what_is_late_kept_or_meant_for_others_is_passed_over(broker: Mosquitto) -> None:
     async def act() -> None:
         async with asyncio.timeout(20), rig(broker.port) as one:
-            meter = one.meter
+            meter, counters = one.meter, PlainCounters()
             assert meter.client is not None
             kept = meter.sealed({"id": "000000000000-1", "ok": {}})
             await meter.client.publish(f"{meter.root}/response", kept, qos=1, retain=True)
-            async with opened(one) as session:
+            async with opened(one, counters) as session:
                 await session.read_clock()
-                late = meter.sealed({"id": "ffffffffffff-2", "ok": {"at": 7, "valid": True}})
+            async with opened(one, counters) as session:  # which hears again what the broker kept
                 await meter.client.publish(f"{meter.root}/status", b"what?", qos=1)
-                await meter.client.publish(f"{meter.root}/response", late, qos=1)
+                meter.meddle = lambda answer: [{"id": "ffffffffffff-2", "ok": {"watts": 1}}, answer]
+                assert await session.read_limit() == 5_000
                 meter.faults.add("silent")
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(session.read_limit(), 0.05)
                 meter.faults.clear()
-                await meter.client.publish(
-                    f"{meter.root}/response", meter.sealed({"id": f"{_token(one)}-3", "ok": {"watts": 1}}), qos=1
-                )
+                meter.meddle = lambda answer: [{"id": _numbered(answer, 1), "ok": {"watts": 1}}, answer]
                 assert await session.read_limit() == 5_000
+                meter.meddle = lambda answer: [answer, {"id": _numbered(answer, -10), "ok": {"watts": 1}}]
+                assert await session.read_limit() == 5_000
+                with pytest.raises(Malformed, match="answers request 15"):
+                    await session.read_limit()
 
     asyncio.run(act())
 
 
-def _token(one: MeterRig) -> str:
-    """Of its last conversation: nobody asked for chance since."""
-    return (next(_names) - 1).to_bytes(6, "big").hex() if one.sizes[-1] == 6 else ""
+def test_a_counter_that_is_behind_is_caught_up_with_once(broker: Mosquitto) -> None:
+    async def act() -> None:
+        async with asyncio.timeout(20), rig(broker.port) as one:
+            one.meter.heard = 4_711
+            counters = PlainCounters(first=7)
+            async with opened(one, counters) as session:
+                await session.read_clock()
+            assert (counters.resynced, counters.given) == ([4_712], [7, 4_712, 4_713])
+            one.meter.meddle = lambda answer: {"id": answer["id"], "error": {"kind": "replay", "heard": 9_999}}
+            with pytest.raises(Replay):
+                async with opened(one, counters):
+                    pass
+            assert counters.resynced == [4_712, 10_000]
+
+    asyncio.run(act())
 
 
 def test_a_message_of_another_topic_or_another_meter_is_a_bad_tag(broker: Mosquitto) -> None:
@@ -558,9 +582,41 @@ def test_many_meters_share_one_connection_and_nothing_is_left_behind(broker: Mos
             told = await asyncio.gather(reading[7], reading[8], return_exceptions=True)
             assert [type(one) for one in told] == [asyncio.CancelledError, BadTag]
             assert one.sizes.count(8) == 1  # connections that were named
+            assert not one.driver._brokers._known
             assert not any("Broker._kept" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
     asyncio.run(act())
+
+
+# --- The head-end over it
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the line is what is tried here
+def test_the_head_end_collects_switches_and_changes_keys_over_it(head: HeadEnd, broker: Mosquitto) -> None:
+    head.clock.move_to(NOW)
+
+    async def act() -> headend.Collected:
+        async with asyncio.timeout(20), rig(broker.port, clock=head.clock) as one:
+            start = datetime.fromtimestamp(BEGAN, UTC)
+            plan = ProfilePlan(meter_id="m1", profile=PROFILE, seconds=SECONDS, start=start)
+            with head.store.write() as tx:
+                headend.put_meters(tx, links=[one.link], now=NOW)
+                headend.put_keys(tx, meter_id="m1", keys=one.keys, vault=head.vault, now=NOW)
+                headend.expect(tx, plans=[plan], now=NOW)
+            head.submit("c1", "switch_off", meter="m1")
+            head.rotate("m1")
+            tools = replace(head.tools(), drivers={"mqtt": one.driver})
+            done = await headend.collect(tools=tools, policy=POLICY)
+            assert not one.meter.disconnector.closed
+            assert one.meter.key != KEYED.unicast
+            return done
+
+    done = asyncio.run(act())
+    assert (done.reached, done.failed) == (1, {})
+    assert head.gaps("m1") == []
+    assert sorted(start for _, start in head.delivered()) == [row[0] for row in ROWS]
+    assert head.command("c1").state == "confirmed"
+    assert head.key_states("m1") == [(1, "retired"), (2, "active")]
 
 
 # --- Pushes

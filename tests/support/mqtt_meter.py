@@ -46,8 +46,8 @@ class MqttMeter:
     )
     disconnector: Disconnector = field(default_factory=Disconnector)
     faults: set[str] = field(default_factory=set)
-    meddle: Callable[[Answer], bytes | Answer | None] | None = None
-    """Puts something else in an answer's place: other content, or bytes as they are, or nothing."""
+    meddle: Callable[[Answer], bytes | Answer | list[Answer]] | None = None
+    """Puts something else in an answer's place: other content, several answers, or bytes as they are."""
     before: Callable[[str], None] | None = None
     """Told each operation before it is answered."""
 
@@ -73,16 +73,16 @@ class MqttMeter:
             try:
                 yield
             finally:
-                serving.cancel()
-                await asyncio.wait({serving})
+                while not serving.done():  # Python 3.11's wait_for, which aiomqtt uses, may swallow it
+                    serving.cancel()
+                    await asyncio.wait({serving}, timeout=0.1)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         with suppress(aiomqtt.MqttError):
             async for message in client.messages:
                 assert isinstance(message.payload, bytes)
-                answer = self._answered(message.payload)
-                if answer is not None:
-                    await client.publish(f"{self.root}/response", answer)
+                for payload in self._answered(message.payload):
+                    await client.publish(f"{self.root}/response", payload)
 
     def hang_up(self) -> None:
         """Drop off the line without a word: the broker tells the will."""
@@ -121,9 +121,9 @@ class MqttMeter:
         assert isinstance(said, dict)
         return said
 
-    def _answered(self, payload: bytes) -> bytes | None:
+    def _answered(self, payload: bytes) -> list[bytes]:
         if "silent" in self.faults:
-            return None
+            return []
         name = None
         try:
             said = self._opened(payload)
@@ -138,14 +138,14 @@ class MqttMeter:
             answer: Answer = {"id": name, "ok": self._done(op, said["args"])}
         except No as no:
             answer = {"id": name, "error": no.error}
-        return self._sent(answer)
-
-    def _sent(self, answer: Answer) -> bytes | None:
         meddled = answer if self.meddle is None else self.meddle(answer)
-        if not isinstance(meddled, dict):
-            return meddled
-        payload = self.sealed(meddled)
+        if isinstance(meddled, bytes):
+            return [meddled]
+        payloads = [self._spoilt(self.sealed(one)) for one in (meddled if isinstance(meddled, list) else [meddled])]
         self.key = self._next_key
+        return payloads
+
+    def _spoilt(self, payload: bytes) -> bytes:
         if "replay" in self.faults and self._last is not None:
             return self._last
         self._last = payload

@@ -283,12 +283,13 @@ class Broker:
         """At most once. Raises :class:`Lost` when nothing went out."""
         if self._client is None:
             raise Lost(self.gone or "the connection is not made")
-        try:
-            await self._client.publish(topic, payload, qos=0)
-        except aiomqtt.MqttCodeError as error:
+        call = await self._done(self._client.publish(topic, payload, qos=0))
+        error = None if call.cancelled() else call.exception()
+        if isinstance(error, aiomqtt.MqttCodeError):
             raise Lost(str(error)) from None
-        except aiomqtt.MqttError:
-            pass  # it waits to go out, and may yet: whoever waits for an answer sees
+        # One that waits to go out when its time is over may go yet: whoever waits for an answer sees.
+        if error is not None and not isinstance(error, aiomqtt.MqttError):
+            raise error
 
     @asynccontextmanager
     async def subscribed(self, topics: Sequence[str], *, qos: int, who: str) -> AsyncIterator[Post]:
@@ -314,8 +315,7 @@ class Broker:
     async def _subscribe(self, topics: Sequence[str], *, qos: int, who: str) -> None:
         if self._client is None:
             raise Unreachable(f"{who}: the broker is gone: {self.gone}")
-        call = self._call(self._client.subscribe([(topic, qos) for topic in topics]))
-        await asyncio.wait({call})  # which leaves it alone when we are cancelled: its answer comes all the same
+        call = await self._done(self._client.subscribe([(topic, qos) for topic in topics]))
         if call.cancelled():
             raise Unreachable(f"{who}: the broker is gone: {self.gone}")
         try:
@@ -326,6 +326,16 @@ class Broker:
             raise Unreachable(
                 f"{who}: the broker refuses us its topics", remedy="let the head-end's user read and write them"
             )
+
+    async def _done(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Let the library do it, and wait until it is done.
+
+        Not by awaiting the call itself. Cancelled in it, its answer would come to nobody, which the library takes for a
+        mistake; and Python 3.11's ``wait_for``, which it uses, may swallow that we were cancelled.
+        """
+        task = self._call(call)
+        await asyncio.wait({task})
+        return task
 
     def _call(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(call)
