@@ -8,7 +8,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from queue import SimpleQueue
 from urllib.parse import unquote_to_bytes
@@ -47,6 +48,10 @@ class _Program:
             assert line, f"{self.process.args!r} ended before it said {mark!r}"
         return line
 
+    def said(self) -> str:
+        """What it said since it was asked last."""
+        return "".join(self.lines.get() for _ in range(self.lines.qsize()))
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(timeout=_LONGEST)
@@ -74,8 +79,22 @@ class Kannel:
     def start_http(self) -> None:
         self._http = self._begin("smsbox", self._file)
         self._http.next_with("Connected to bearerbox")
-        with socket.create_connection(("127.0.0.1", self.http), timeout=_LONGEST):
-            pass  # it listens
+        self._answers()
+
+    def _answers(self) -> None:
+        """Wait until the box answers over HTTP: for a moment after it listens it closes what it accepts."""
+        for _ in range(_LONGEST * 10):
+            with closing(HTTPConnection("127.0.0.1", self.http, timeout=_LONGEST)) as asked:
+                try:
+                    asked.request("GET", "/cgi-bin/sendsms")
+                    asked.getresponse()
+                except (ConnectionError, HTTPException):
+                    with suppress(subprocess.TimeoutExpired):
+                        code = self._http.process.wait(timeout=0.1)
+                        raise AssertionError(f"smsbox ended with {code}: {self._http.said()}") from None
+                else:
+                    return
+        raise AssertionError(f"smsbox does not answer: {self._http.said()}")
 
     def kill_http(self) -> None:
         self._http.kill()
