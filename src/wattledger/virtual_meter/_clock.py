@@ -39,10 +39,11 @@ class DriftingClock:
         earlier = [one for one in self._stretches if one[1] < to]
         self._stretches = [*earlier[-7:], (at, to)]
 
-    def moment(self, shown: int) -> DateTime:
-        """What the meter shows, in its local time, with deviation and summer time."""
+    def moment(self, shown: int, *, trusted: bool = True) -> DateTime:
+        """What the meter shows, in its local time, with deviation and summer time, and whether it believes it."""
         local = datetime.fromtimestamp(shown, self.zone)
         status = ClockStatus.DAYLIGHT_SAVING if local.dst() else ClockStatus(0)
+        status |= ClockStatus(0) if trusted else ClockStatus.INVALID
         return DateTime.at(local.replace(microsecond=0), status=int(status))
 
     def instant(self, moment: DateTime, *, shown: int) -> int:
@@ -56,3 +57,21 @@ class DriftingClock:
         )
         at = datetime(year, month, day, moment.hour or 0, moment.minute or 0, moment.second or 0, tzinfo=zone)
         return int(at.astimezone(UTC).timestamp())
+
+
+def midnights(zone: tzinfo, *, last: int, count: int) -> list[int]:
+    """The last ``count`` local midnights up to ``last``, epoch seconds, ascending."""
+    day = datetime.fromtimestamp(last, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    naive = day.replace(tzinfo=None)
+    found = [(naive - timedelta(days=back)).replace(tzinfo=zone) for back in range(count)]
+    return [int(one.astimezone(UTC).timestamp()) for one in reversed(found)]
+
+
+def month_starts(zone: tzinfo, *, last: int, count: int) -> list[int]:
+    """The last ``count`` local month starts up to ``last``, epoch seconds, ascending."""
+    day = datetime.fromtimestamp(last, zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    found = []
+    for _ in range(count):
+        found.append(int(day.astimezone(UTC).timestamp()))
+        day = (day.replace(tzinfo=None, day=1) - timedelta(days=1)).replace(day=1).replace(tzinfo=zone)
+    return found[::-1]

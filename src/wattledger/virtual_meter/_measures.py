@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from wattledger.dlms import (
     AccessResult,
+    ActionResult,
     Data,
     DateTime,
     DlmsError,
+    Outcome,
     Selection,
+    Tag,
     boolean,
     enum,
     int8,
@@ -20,9 +23,12 @@ from wattledger.dlms import (
     uint8,
     uint32,
 )
+from wattledger.virtual_meter._calendar import RATES
 from wattledger.virtual_meter._cosem import (
     CLOCK,
+    DONE,
     OPEN_MOMENT,
+    Invoke,
     Readers,
     Write,
     at_once,
@@ -40,8 +46,8 @@ STATUS = obis("0-0:96.10.1")
 IMPORT, EXPORT = obis("1-0:1.8.0"), obis("1-0:2.8.0")
 
 _W, _VAR, _WH, _VARH, _A, _V, _HZ, _NONE = 27, 29, 30, 32, 33, 35, 44, 255
+_SHIFT_MAX = 900
 _VOLTS, _HERTZ = 2_300, 5_000
-RATES = (1, 2)
 _TAMPERS = {"0-0:96.20.0": Fault.COVER_OPENED, "0-0:96.20.5": Fault.BYPASS, "0-0:96.20.15": Fault.MAGNET}
 
 
@@ -73,7 +79,7 @@ def _amperes(meter: VirtualMeter, at: int) -> int:
 
 def _clock(meter: VirtualMeter, attribute: int, _: Selection | None) -> Data:
     shown = meter.time.shown(meter.now())
-    moment = meter.time.moment(shown)
+    moment = meter.time.moment(shown, trusted=Fault.CLOCK_INVALID not in meter.faults)
     summer = bool((moment.status or 0) & 0x80)
     deviation = moment.deviation_minutes or 0
     values = {
@@ -157,5 +163,20 @@ def _readers() -> Readers:
     return found
 
 
+def _shift(meter: VirtualMeter, given: Data | None) -> Outcome:
+    """shift_time: by up to a quarter of an hour."""
+    if given is None or given.tag is not Tag.INT16 or abs(given.value) > _SHIFT_MAX:
+        return ActionResult.TYPE_UNMATCHED, None
+    meter.set_clock(meter.time.shown(meter.now()) + given.value)
+    return DONE
+
+
+def _to_the_minute(meter: VirtualMeter, _: Data | None) -> Outcome:
+    """adjust_to_minute: to the nearest."""
+    meter.set_clock((meter.time.shown(meter.now()) + 30) // 60 * 60)
+    return DONE
+
+
 READERS = _readers()
 WRITERS: dict[tuple[int, bytes, int], Write] = {(8, CLOCK, 2): write_clock}
+INVOKERS: dict[tuple[int, bytes, int], Invoke] = {(8, CLOCK, 3): _to_the_minute, (8, CLOCK, 6): _shift}

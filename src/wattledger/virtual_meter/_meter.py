@@ -7,9 +7,9 @@ meters cost nothing while nobody asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import final
 from zoneinfo import ZoneInfo
 
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from wattledger.dlms import Keys
 from wattledger.kernel import Clock, epoch
+from wattledger.virtual_meter._calendar import RATES, Calendar, SpecialDay, Timetable
 from wattledger.virtual_meter._clock import DriftingClock
-from wattledger.virtual_meter._disconnector import Cause, Disconnector
+from wattledger.virtual_meter._disconnector import MODES, Cause, Disconnector, State
 from wattledger.virtual_meter._faults import Fault
+from wattledger.virtual_meter._limiter import MINUTE, Limiter
 from wattledger.virtual_meter._load import NOTHING, Load
-from wattledger.virtual_meter._prepayment import Prepayment
+from wattledger.virtual_meter._prepayment import Prepayment, TokenStatus
 
 Instants = NDArray[np.int64]
 
@@ -32,13 +34,17 @@ LOG_MAX = 200
 STANDARD, FRAUD, DISCONNECTOR, COMMUNICATION = range(4)
 """The event logs: 0-0:99.98.0, .1, .2 and .5."""
 CLOCK_OLD, CLOCK_NEW, POWER_DOWN, POWER_UP = 4, 5, 1, 2
+_CLOCK_INVALID, _RATES_ACTIVATED, _ALARMS_CLEARED, _WATCHDOG, _RATES_WRITTEN = 6, 9, 11, 15, 19
 _KEYS_CHANGED, _REPLAYED, _NOT_DECIPHERED = 48, 50, 49
-_OVER, _LIMIT_CHANGED = 65, 67
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_OVER, _UNDER, _LIMIT_CHANGED = 65, 66, 67
+_HOUR = 3_600
 _WHOLE = 1_000
 _STRETCHES_MAX = 256
+_FAILURES_MAX = 50
 _CAUGHT_UP_MAX = 31 * 24 * 60  # minutes
-_RATES = ((0, 2), (7 * 60, 1), (22 * 60, 2))
+_NOT_YET = 1 << 40
+_FIRST_RATE = 2
+"""What was counted at the works counts as night."""
 
 _TAMPER: dict[Fault, tuple[int, int | None, int]] = {
     Fault.COVER_OPENED: (44, 45, _WHOLE),
@@ -59,20 +65,7 @@ class MeterPlan:
         self.period, self.entries = period, entries
 
 
-@dataclass(slots=True)
-class Limiter:
-    """Class 71, as far as it acts: over ``normal`` watts for ``min_over`` seconds the relay opens. 0: no limit."""
-
-    normal: int = 0
-    emergency: int = 0
-    min_over: int = 60
-    min_under: int = 60
-    emergency_from: int = 0
-    emergency_until: int = 0
-
-    def active(self, at: int) -> int:
-        """The threshold that holds now."""
-        return self.emergency if self.emergency_from <= at < self.emergency_until else self.normal
+_ON_WORKS = Timetable()
 
 
 @final
@@ -80,10 +73,16 @@ class VirtualMeter:
     """One meter. ``number`` is its place in a town and its address in the wrapper; ``installed`` epoch seconds."""
 
     __slots__ = (
-        "_caught_up",
+        "_armed",
         "_clock",
         "_down",
+        "_opened_by_limit",
+        "_rates_before",
+        "_rates_since",
+        "_sent_before",
         "_stretches",
+        "_untrusted",
+        "_watched",
         "counter",
         "disconnector",
         "exported",
@@ -98,7 +97,6 @@ class VirtualMeter:
         "master",
         "number",
         "password",
-        "pending",
         "plan",
         "prepayment",
         "register_wh",
@@ -107,6 +105,7 @@ class VirtualMeter:
         "suite",
         "tamper",
         "time",
+        "timetable",
     )
 
     def __init__(  # noqa: PLR0913 - what can differ between two meters
@@ -146,14 +145,20 @@ class VirtualMeter:
         """The highest invocation counter of each client."""
         self.counter = 0
         """Of our own last ciphered frame."""
-        self.pending: Mapping[str, bytes] = {}
+        self.timetable = _ON_WORKS
         self.scheduled: tuple[int, Cause] | None = None
         self.firmware = "WLG-VM-1"
         self._clock = clock
         self._stretches = [(installed, _WHOLE)]
         """From when on how many thousandths of the load are counted."""
         self._down: list[tuple[int, int]] = []
-        self._caught_up = epoch(clock.now())
+        self._untrusted: list[tuple[int, int]] = []
+        """When there was no power, and when the clock did not trust itself."""
+        self._sent_before = 0
+        self._rates_before, self._rates_since = {rate: register_wh * (rate == _FIRST_RATE) for rate in RATES}, installed
+        self._watched = self._armed = epoch(clock.now())
+        """Up to when the load has been watched, and since when it is: a stuck relay is told to open but once."""
+        self._opened_by_limit = _NOT_YET
 
     # --- counting
 
@@ -169,7 +174,7 @@ class VirtualMeter:
 
     def sent_out(self, at: Instants) -> Instants:
         """The export register in Wh."""
-        return self._counted(self.exported, at)
+        return self._counted(self.exported, at) + self._sent_before
 
     def shown_register(self, wh: Instants) -> Instants:
         """What the digits show: after the last one the register begins anew."""
@@ -179,20 +184,26 @@ class VirtualMeter:
 
     def watts(self, at: int) -> int:
         """The power through the meter now, over the last minute."""
-        before, after = self.imported(np.array([at - _MINUTE, at], dtype=np.int64))
-        return int(after - before) * (_HOUR // _MINUTE)
+        before, after = self.imported(np.array([at - MINUTE, at], dtype=np.int64))
+        return int(after - before) * (_HOUR // MINUTE)
 
     def by_rate(self, at: int) -> dict[int, int]:
         """Wh imported under each rate of the calendar so far; they add up to the register."""
-        edges, rates = self._rate_edges(self.installed, at)
-        wh = np.diff(self.imported(np.array([*edges, at], dtype=np.int64)))
-        found = {rate: int(wh[np.array(rates) == rate].sum()) for rate in (1, 2)} if rates else {1: 0, 2: 0}
-        found[2] += self.register_wh
+        found = dict(self._rates_before)
+        if at > self._rates_since:
+            edges, rates = self.timetable.edges(start=self._rates_since, end=at, zone=self.plan.zone)
+            wh = np.diff(self.imported(np.array([*edges, at], dtype=np.int64)))
+            for rate, counted in zip(rates, wh.tolist(), strict=True):
+                found[rate] += counted
         return found
 
     def rate(self, at: int) -> int:
         """The rate that is active."""
-        return self._rate_edges(at, at + 1)[1][-1]
+        return self.timetable.edges(start=at, end=at + 1, zone=self.plan.zone)[1][-1]
+
+    def _settle_rates(self, at: int) -> None:
+        """What was counted so far stays under the rates that it was counted under."""
+        self._rates_before, self._rates_since = self.by_rate(at), max(at, self._rates_since)
 
     def highest_demand(self, at: int) -> tuple[int, int]:
         """The highest average power of a period since the month began, in W, and when that period ended."""
@@ -206,23 +217,6 @@ class VirtualMeter:
         highest = int(demand.argmax())
         return int(demand[highest]), int(edges[highest + 1])
 
-    def _rate_edges(self, start: int, end: int) -> tuple[list[int], list[int]]:
-        """The instants at which a rate begins, the first at ``start``, and those rates."""
-        edges, rates = [], []
-        day = datetime.fromtimestamp(start, self.plan.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        while (begun := int(day.timestamp())) < end:
-            for minutes, rate in _RATES:
-                at = int(day.replace(hour=minutes // 60, minute=minutes % 60).timestamp())
-                if at <= start:
-                    edges, rates = [start], [rate]
-                elif at < end:
-                    edges.append(at)
-                    rates.append(rate)
-            day = (day.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=self.plan.zone)
-            if int(day.timestamp()) <= begun:
-                break
-        return edges, rates
-
     def _counted(self, load: Load, at: Instants) -> Instants:
         total = np.zeros(len(at), dtype=np.int64)
         ends = [since for since, _ in self._stretches[1:]]
@@ -235,20 +229,23 @@ class VirtualMeter:
         return total
 
     def _share(self) -> int:
-        if not self.disconnector.closed:
+        if not self.disconnector.closed or Fault.POWER_DOWN in self.faults:
             return 0
         return min((_TAMPER[fault][2] for fault in self.faults if fault in _TAMPER), default=_WHOLE)
 
     def _measure_anew(self, at: int) -> None:
-        share = self._share()
-        if share != self._stretches[-1][1]:
-            if self._stretches[-1][0] == at:
-                self._stretches[-1] = (at, share)
+        share, (since, before) = self._share(), self._stretches[-1]
+        if share != before:
+            if since >= at:
+                self._stretches[-1] = (since, share)
             else:
                 self._stretches.append((at, share))
         if len(self._stretches) > _STRETCHES_MAX:
             half = self._stretches[_STRETCHES_MAX // 2][0]
-            self.register_wh += int(self._counted(self.load, np.array([half], dtype=np.int64))[0])
+            self._settle_rates(half)
+            until = np.array([half], dtype=np.int64)
+            self.register_wh += int(self._counted(self.load, until)[0])
+            self._sent_before += int(self._counted(self.exported, until)[0])
             self._stretches = self._stretches[_STRETCHES_MAX // 2 :]
 
     # --- events
@@ -271,6 +268,14 @@ class VirtualMeter:
         self.faults ^= {fault}
         if fault is Fault.STUCK_RELAY:
             self.disconnector.stuck = shown
+        if fault is Fault.CLOCK_INVALID:
+            self._untrusted = _begun_or_ended(self._untrusted, at, begins=shown)
+            if shown:
+                self.note(STANDARD, _CLOCK_INVALID, at=at)
+        if fault is Fault.POWER_DOWN:
+            self._down = _begun_or_ended(self._down, at, begins=shown)
+            self.note(STANDARD, POWER_DOWN if shown else POWER_UP, at=at)
+            self._measure_anew(at)
         if fault in _TAMPER:
             begins, ends, _ = _TAMPER[fault]
             code = begins if shown else ends
@@ -280,6 +285,18 @@ class VirtualMeter:
                 self.tamper.setdefault(fault, []).append(self.time.shown(at))
             self._measure_anew(at)
 
+    def reboot(self) -> None:
+        """The meter starts anew, as after its watchdog bit."""
+        at = self.now()
+        self.note(STANDARD, _WATCHDOG, at=at)
+        self.note(STANDARD, POWER_UP, at=at)
+
+    def clear_tampers(self) -> None:
+        """A token said so: what was opened is closed, and the alarms are off."""
+        for fault in [fault for fault in self.faults if fault in _TAMPER]:
+            self.show_fault(fault, shown=False)
+        self.note(STANDARD, _ALARMS_CLEARED, at=self.now())
+
     def alarms(self) -> int:
         """The alarm register: bits of what is wrong now."""
         bits = {Fault.COVER_OPENED: 13, Fault.MAGNET: 14, Fault.BYPASS: 12}
@@ -288,7 +305,7 @@ class VirtualMeter:
     def fail_power(self, *, start: int, end: int) -> None:
         """There was no power between two real instants: nothing was counted, no row was written."""
         self._down.append((start, end))
-        self._down = self._down[-50:]
+        self._down = self._down[-_FAILURES_MAX:]
         shares = dict(self._stretches)
         before = [share for since, share in self._stretches if since <= start]
         inside = [share for since, share in self._stretches if since <= end]
@@ -308,24 +325,39 @@ class VirtualMeter:
         """Whether a row could be written at this instant."""
         return not any(begun < at <= ended for begun, ended in self._down)
 
+    def was_trusted(self, at: int) -> bool:
+        """Whether the clock trusted itself at this instant."""
+        return not any(begun <= at < ended for begun, ended in self._untrusted)
+
     # --- the relay
 
     def switch(self, cause: Cause, *, at: int | None = None) -> None:
         """Let the relay's logic do what it makes of this."""
         when = self.now() if at is None else at
+        was_closed = self.disconnector.closed
         for code in self.disconnector.act(cause):
             self.note(DISCONNECTOR, code, at=when)
+        if self.disconnector.closed != was_closed:
+            self._opened_by_limit = _NOT_YET
+            self._armed = when
         self._measure_anew(when)
 
     def press_button(self) -> None:
-        """Somebody at the meter reconnects by hand, where that is possible."""
-        self.switch("manual reconnect")
+        """Somebody at the meter reconnects by hand: where that is possible, and not without credit."""
+        self.now()
+        if self._has_credit():
+            self.switch("manual reconnect")
 
     def limit(self, watts: int) -> None:
         """Set the normal threshold of the limiter."""
-        self.now()
-        self.limiter.normal = watts
+        self.set_limiter(normal=watts)
         self.note(DISCONNECTOR, _LIMIT_CHANGED, at=self.now())
+
+    def set_limiter(self, **told: int) -> None:
+        """Set what the limiter goes by; it watches anew from now on."""
+        at = self.now()
+        self.limiter = replace(self.limiter, **told)
+        self._armed = at
 
     def set_clock(self, shown: int) -> None:
         """Set the clock; both times are logged."""
@@ -338,7 +370,28 @@ class VirtualMeter:
         """Whether the clock was set in a stretch of what the meter showed."""
         return any(first < shown <= last for shown, code in self.logs.get(STANDARD, ()) if code == CLOCK_NEW)
 
-    # --- keys and credit
+    # --- tariff, keys and credit
+
+    def plan_rates(self, passive: Calendar, *, activate_at: int | None) -> None:
+        """Take a calendar that waits, and when it becomes active (epoch seconds, by the meter's clock)."""
+        self.note(STANDARD, _RATES_WRITTEN, at=self.now())
+        self.timetable = replace(self.timetable, passive=passive, activate_at=activate_at)
+
+    def set_special_days(self, days: tuple[SpecialDay, ...]) -> None:
+        """These days have tables of their own, from now on."""
+        self._settle_rates(self.now())
+        self.timetable = replace(self.timetable, special=days)
+
+    def activate_rates(self, at: int | None = None) -> bool:
+        """The waiting calendar becomes active; False where it is not whole."""
+        when = self.now() if at is None else at
+        if not self.timetable.passive.complete:
+            self.timetable = replace(self.timetable, activate_at=None)
+            return False
+        self._settle_rates(when)
+        self.timetable = self.timetable.activated()
+        self.note(STANDARD, _RATES_ACTIVATED, at=when)
+        return True
 
     def install_keys(self, keys: Mapping[int, bytes]) -> None:
         """Take new keys: 0 unicast, 1 broadcast, 2 authentication, 3 master. They hold from the next association on."""
@@ -354,85 +407,114 @@ class VirtualMeter:
         self.note(STANDARD, _KEYS_CHANGED, at=self.now())
 
     def enter_token(self, digits: bytes) -> bool:
-        """Take a token at the keypad or through the token gateway; False where the meter has no credit or it is bad."""
+        """Take a token at the keypad or through the token gateway; False where the meter has no credit or it is bad.
+
+        With credit again, a relay that had opened for want of it closes, where its mode has a local reconnection. A
+        supply that was switched off from afar stays off.
+        """
         at = self.now()
         if self.prepayment is None:
             return False
-        counted = int(self.imported(np.array([at], dtype=np.int64))[0])
-        good = self.prepayment.enter(digits, at=self.time.shown(at), counted=counted)
-        if good and self.prepayment.left(counted) > 0 and not self.disconnector.closed:
+        typed = self.prepayment.enter(digits, at=self.time.shown(at), counted=self._register(at))
+        if typed.status is not TokenStatus.EXECUTION_OK:
+            return False
+        if typed.limit_watts is not None:
+            self.limit(typed.limit_watts)
+        if typed.clears_tamper:
+            self.clear_tampers()
+        self.credit_changed()
+        return True
+
+    def credit_changed(self) -> None:
+        """With credit, the relay may close; without, it is watched anew."""
+        at = self.now()
+        self._armed = at
+        if self._has_credit() and self._opened_by_limit == _NOT_YET:
             self.switch("local reconnect", at=at)
-            if not self.disconnector.closed:
-                self.switch("remote reconnect", at=at)
-        return good
 
     def credit_left(self) -> int:
         """Wh of credit."""
-        if self.prepayment is None:
-            return 0
-        return self.prepayment.left(int(self.imported(np.array([self.now()], dtype=np.int64))[0]))
+        return 0 if self.prepayment is None else self.prepayment.left(self._register(self.now()))
+
+    def set_credit(self, wh: int) -> None:
+        """This much credit is left from now on."""
+        at = self.now()
+        if self.prepayment is not None:
+            self.prepayment.set(wh, counted=self._register(at))
+            self.credit_changed()
+
+    def _has_credit(self) -> bool:
+        return self.prepayment is None or self.credit_left() > 0
+
+    def _register(self, at: int) -> int:
+        return int(self.imported(np.array([at], dtype=np.int64))[0])
 
     # --- catching up
 
     def _catch_up(self, at: int) -> None:
-        since, self._caught_up = self._caught_up, max(at, self._caught_up)
-        if self.scheduled is not None and self.scheduled[0] <= at:
-            due, cause = self.scheduled
-            self.scheduled = None
-            self.switch(cause, at=max(due, since))
-        if at <= since or not self.disconnector.closed:
+        while (due := min(self._due(at), default=None, key=lambda one: one[0])) is not None:
+            when, act = max(due[0], self._watched), due[1]
+            self._watched = when
+            act(when)
+        self._watched = max(self._watched, at)
+
+    def _due(self, until: int) -> Iterator[tuple[int, Callable[[int], object]]]:
+        """What happens next by itself, each with its instant; whatever is done is not due again."""
+        if self.scheduled is not None and self.scheduled[0] <= until:
+            yield self.scheduled[0], self._switch_as_scheduled
+        if self.timetable.activate_at is not None:
+            activate = self.time.really(self.timetable.activate_at)
+            if activate <= until:
+                yield activate, self.activate_rates
+        if self.disconnector.closed:
+            yield from self._local_disconnections(until)
+        elif self._opened_by_limit + self.limiter.min_under <= until:
+            yield self._opened_by_limit + self.limiter.min_under, self._reconnect
+
+    def _local_disconnections(self, until: int) -> Iterator[tuple[int, Callable[[int], object]]]:
+        if self._armed == _NOT_YET or not (self.limiter.watches or self.prepayment):
             return
-        watched = self.limiter.normal or self.limiter.emergency
-        if not watched and self.prepayment is None:
+        first = max(
+            -(-self._armed // MINUTE),
+            self._watched // MINUTE - self.limiter.minutes_over,
+            until // MINUTE - _CAUGHT_UP_MAX,
+        )
+        edges = np.arange(first * MINUTE, until + 1, MINUTE, dtype=np.int64)
+        if len(edges) < 2:  # noqa: PLR2004 - not a whole minute yet
             return
-        first = max(since, at - _CAUGHT_UP_MAX * _MINUTE) // _MINUTE * _MINUTE
-        edges = np.arange(first, at + 1, _MINUTE, dtype=np.int64)
-        if len(edges) < 2:  # noqa: PLR2004 - nothing has passed yet
-            self._caught_up = since
-            return
-        self._caught_up = int(edges[-1])
         counted = self.imported(edges)
-        opened = [found for found in (self._over_limit(edges, counted), self._out_of_credit(edges, counted)) if found]
-        if opened:
-            when, code = min(opened)
-            if code:
-                self.note(DISCONNECTOR, code, at=when)
-            self.switch("local disconnect", at=when)
+        if self.prepayment is not None and counted[-1] >= self.prepayment.spent_at:
+            place = max(int(np.searchsorted(counted, self.prepayment.spent_at, side="left")), 1)
+            yield int(edges[place]), self._disconnect
+        if self.limiter.watches:
+            passed = self.limiter.passed(edges, counted)
+            if passed is not None:
+                yield passed, self._disconnect_over_limit
 
-    def _over_limit(self, edges: Instants, counted: Instants) -> tuple[int, int] | None:
-        """When the load was over its limit for long enough."""
-        watts = np.diff(counted) * (_HOUR // _MINUTE)
-        limits = np.array([self.limiter.active(int(edge)) for edge in edges[:-1]], dtype=np.int64)
-        over = (watts > limits) & (limits > 0)
-        needed = max(1, -(-self.limiter.min_over // _MINUTE))
-        run = 0
-        for place, is_over in enumerate(over.tolist()):
-            run = run + 1 if is_over else 0
-            if run == needed:
-                return int(edges[place + 1]), _OVER
-        return None
+    def _switch_as_scheduled(self, at: int) -> None:
+        if self.scheduled is not None:
+            cause, self.scheduled = self.scheduled[1], None
+            self.switch(cause, at=at)
 
-    def _out_of_credit(self, edges: Instants, counted: Instants) -> tuple[int, int] | None:
-        if self.prepayment is None:
-            return None
-        spent = self.prepayment.since_wh + self.prepayment.credit_wh
-        place = int(np.searchsorted(counted, spent, side="left"))
-        return (int(edges[place]), 0) if place < len(edges) and counted[-1] >= spent else None
+    def _disconnect(self, at: int) -> None:
+        self.switch("local disconnect", at=at)
+        if self.disconnector.closed:
+            self._armed = _NOT_YET
 
+    def _disconnect_over_limit(self, at: int) -> None:
+        self.note(DISCONNECTOR, _OVER, at=at)
+        self._disconnect(at)
+        if self.disconnector.state is State.READY and "h" in MODES[self.disconnector.mode]:
+            self._opened_by_limit = at
 
-def midnights(plan: MeterPlan, *, last: int, count: int) -> list[int]:
-    """The last ``count`` local midnights up to ``last``, epoch seconds, ascending."""
-    day = datetime.fromtimestamp(last, plan.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    naive = day.replace(tzinfo=None)
-    found = [(naive - timedelta(days=back)).replace(tzinfo=plan.zone) for back in range(count)]
-    return [int(one.astimezone(UTC).timestamp()) for one in reversed(found)]
+    def _reconnect(self, at: int) -> None:
+        self._opened_by_limit = _NOT_YET
+        self.note(DISCONNECTOR, _UNDER, at=at)
+        if self.prepayment is None or self.prepayment.left(self._register(at)) > 0:
+            self.switch("local reconnect", at=at)
 
 
-def month_starts(plan: MeterPlan, *, last: int, count: int) -> list[int]:
-    """The last ``count`` local month starts up to ``last``, epoch seconds, ascending."""
-    day = datetime.fromtimestamp(last, plan.zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    found = []
-    for _ in range(count):
-        found.append(int(day.astimezone(UTC).timestamp()))
-        day = (day.replace(tzinfo=None, day=1) - timedelta(days=1)).replace(day=1).replace(tzinfo=plan.zone)
-    return found[::-1]
+def _begun_or_ended(spans: list[tuple[int, int]], at: int, *, begins: bool) -> list[tuple[int, int]]:
+    if begins:
+        return [*spans[1 - _FAILURES_MAX :], (at, _NOT_YET)]
+    return [(begun, min(ended, at)) for begun, ended in spans]

@@ -23,19 +23,19 @@ from wattledger.dlms import (
     uint16,
     uint32,
 )
+from wattledger.virtual_meter._clock import midnights, month_starts
 from wattledger.virtual_meter._cosem import CLOCK, Read, Readers, captured, data, moment, refused
 from wattledger.virtual_meter._measures import EXPORT, IMPORT, STATUS
 from wattledger.virtual_meter._meter import (
     COMMUNICATION,
     DISCONNECTOR,
     FRAUD,
+    LOG_MAX,
     STANDARD,
     VirtualMeter,
-    midnights,
-    month_starts,
 )
 
-_DST_BIT, _ADJUSTED_BIT, _POWER_BIT = 0x08, 0x20, 0x80
+_INVALID_BIT, _DST_BIT, _ADJUSTED_BIT, _POWER_BIT = 0x02, 0x08, 0x20, 0x80
 _RANGE, _ENTRY = 1, 2
 _DAYS, _MONTHS = 40, 13
 
@@ -89,7 +89,7 @@ def _stamps(meter: VirtualMeter, name: bytes) -> Sequence[int]:
         first = max(-(-(begun + 1) // period) * period, last - (meter.plan.entries - 1) * period)
         return range(first, last + 1, period)
     edges = midnights if name == DAILY_PROFILE else month_starts
-    return [stamp for stamp in edges(meter.plan, last=shown, count=_kept(meter, name)) if begun < stamp <= shown]
+    return [stamp for stamp in edges(meter.plan.zone, last=shown, count=_kept(meter, name)) if begun < stamp <= shown]
 
 
 def _rows(meter: VirtualMeter, name: bytes, stamps: Sequence[int]) -> list[Data]:
@@ -102,13 +102,15 @@ def _rows(meter: VirtualMeter, name: bytes, stamps: Sequence[int]) -> list[Data]
     for stamp, instant, used, sent in zip(stamps, really, imported, exported, strict=True):
         if not meter.was_up_at(instant):
             continue
-        moment = meter.time.moment(stamp)
+        trusted = meter.was_trusted(instant)
+        moment = meter.time.moment(stamp, trusted=trusted)
         clock = Data(Tag.OCTET_STRING, moment.encoded)
         energies = (Data(Tag.UINT32, used), Data(Tag.UINT32, sent))
         if name == BILLING_PROFILE:
             rows.append(structure(clock, *energies))
             continue
         status = _DST_BIT if (moment.status or 0) & 0x80 else 0
+        status |= 0 if trusted else _INVALID_BIT
         status |= _ADJUSTED_BIT if meter.clock_was_set(stamp + before, stamp) else 0
         status |= _POWER_BIT if meter.was_down(instant + before, instant) else 0
         rows.append(structure(clock, Data(Tag.UINT8, status), *energies))
@@ -126,7 +128,7 @@ def _log(number: int) -> Read:
             4: uint32(0),
             5: enum(1),
             7: uint32(len(entries)),
-            8: uint32(200),
+            8: uint32(LOG_MAX),
         }
         if attribute in values:
             return values[attribute]

@@ -65,7 +65,7 @@ def _limiter(meter: VirtualMeter, attribute: int, _: Selection | None) -> Data:
             octets(emergency_begun.encoded),
             uint32(max(limiter.emergency_until - limiter.emergency_from, 0)),
         ),
-        10: boolean(limiter.emergency_from <= at < limiter.emergency_until),
+        10: boolean(limiter.in_emergency(at)),
     }
     if attribute not in values:
         raise refused()
@@ -118,7 +118,7 @@ def _write_number(name: str) -> Write:
         if name == "normal":
             meter.limit(value.value)
         else:
-            setattr(meter.limiter, name, value.value)
+            meter.set_limiter(**{name: value.value})
         return AccessResult.SUCCESS
 
     return write
@@ -135,8 +135,8 @@ def _write_mode(meter: VirtualMeter, value: Data) -> AccessResult:
 def _write_emergency(meter: VirtualMeter, value: Data) -> AccessResult:
     try:
         _, begins, lasts = value.value
-        meter.limiter.emergency_from = meter.time.really(shown_by(meter, begins))
-        meter.limiter.emergency_until = meter.limiter.emergency_from + int(lasts.value)
+        begun = meter.time.really(shown_by(meter, begins))
+        meter.set_limiter(emergency_from=begun, emergency_until=begun + int(lasts.value))
     except (TypeError, ValueError, AttributeError, DlmsError):
         return AccessResult.TYPE_UNMATCHED
     return AccessResult.SUCCESS
