@@ -4,10 +4,40 @@ A wallet's *available* amount is its ledger balance less what has been used and 
 of readings moves the accrual in the batch's own transaction; the ledger gets one transfer a day and one at every event.
 """
 
-from wattledger.prepay._debts import Debt, DebtConflict, DebtRefused, agree_debt, debt_account, debts_of
+from wattledger.prepay._agents import (
+    Agent,
+    AgentRefused,
+    agent_named,
+    agent_sales,
+    fund_agent,
+    lend_float,
+    settle_float,
+)
+from wattledger.prepay._auto import AutoRechargeRefused, set_auto_recharge, stop_auto_recharge
+from wattledger.prepay._closing import (
+    Closing,
+    DepositRefused,
+    FinalReadingMissing,
+    close_wallet,
+    deposit_account,
+    deposit_of,
+    refund_account,
+    take_deposit,
+)
+from wattledger.prepay._debts import (
+    Debt,
+    DebtConflict,
+    DebtRefused,
+    agree_debt,
+    debt_account,
+    debts_of,
+    take_over_arrears,
+)
 from wattledger.prepay._deduction import (
+    begin_prepay,
     close_month,
     deduct,
+    grant_units,
     mark_stated,
     reprice,
     reprice_event,
@@ -21,6 +51,7 @@ from wattledger.prepay._facts import (
     BalanceRestored,
     EmergencyCreditLent,
     RechargeCredited,
+    RechargeWanted,
 )
 from wattledger.prepay._policy import (
     ArrearsRule,
@@ -50,6 +81,7 @@ from wattledger.prepay._recharges import (
     recharge_with_id,
 )
 from wattledger.prepay._refunds import RefundNotCovered, give_again, take_back
+from wattledger.prepay._social import Grant, GrantRefused, grants_of
 from wattledger.prepay._standing import EmergencyNotOffered, emergency_account, emergency_owed, take_emergency_credit
 from wattledger.prepay._wallets import (
     Wallet,
@@ -66,21 +98,29 @@ from wattledger.prepay._wallets import (
 from wattledger.prepay._waterfall import DebtShare, Due, Part, split
 
 __all__ = [
+    "Agent",
+    "AgentRefused",
     "ArrearsRule",
+    "AutoRechargeRefused",
     "BalanceExhausted",
     "BalanceLow",
     "BalanceRestored",
+    "Closing",
     "Debt",
     "DebtCaps",
     "DebtConflict",
     "DebtRefused",
     "DebtShare",
     "DebtTerms",
+    "DepositRefused",
     "Due",
     "EmergencyCreditLent",
     "EmergencyNotOffered",
     "EmergencyTerms",
     "Fee",
+    "FinalReadingMissing",
+    "Grant",
+    "GrantRefused",
     "Part",
     "Policy",
     "PolicyConflict",
@@ -91,21 +131,32 @@ __all__ = [
     "RechargeCredited",
     "RechargeNotFound",
     "RechargeRefused",
+    "RechargeWanted",
     "RefundNotCovered",
     "Step",
     "Wallet",
     "WalletNotFound",
     "WalletsSummary",
+    "agent_named",
+    "agent_sales",
     "agree_debt",
+    "begin_prepay",
     "choose_policy",
     "close_month",
+    "close_wallet",
     "debt_account",
     "debts_of",
     "deduct",
+    "deposit_account",
+    "deposit_of",
     "emergency_account",
     "emergency_owed",
+    "fund_agent",
     "give_again",
+    "grant_units",
+    "grants_of",
     "latest_recharge",
+    "lend_float",
     "load_policy",
     "lowest_wallets",
     "mark_stated",
@@ -118,14 +169,20 @@ __all__ = [
     "read_policy",
     "recharge",
     "recharge_with_id",
+    "refund_account",
     "reprice",
     "reprice_event",
     "reprice_series",
+    "set_auto_recharge",
     "settle_due",
+    "settle_float",
     "settlement_due",
     "split",
+    "stop_auto_recharge",
     "take_back",
+    "take_deposit",
     "take_emergency_credit",
+    "take_over_arrears",
     "wallet",
     "wallet_account",
     "wallets_summary",

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from wattledger import ledger, registry, tariffs
 from wattledger.kernel import Money, Period, Problem, local_months, stable_id, zone_named
 from wattledger.prepay import _tables as t
-from wattledger.prepay._policy import DebtTerms, share_of
+from wattledger.prepay._policy import DebtTerms, policy_named, share_of
 from wattledger.prepay._wallets import ensure_wallets, locked_wallets, prepaid_currency, wallet_account
 from wattledger.prepay._waterfall import DebtShare
 from wattledger.store import Row, Transaction
@@ -136,6 +136,32 @@ def agree_debt(  # noqa: PLR0913 - what is agreed on, all of it
     return Debt(debt_id, contract_id, name, amount, amount, terms, now)
 
 
+def take_over_arrears(tx: Transaction, *, contract_id: str, owed_on: str, cause: str, now: datetime) -> Debt | None:
+    """Make a debt of the wallet of what stands as owed on the ledger account ``owed_on``, if the policy has a rule.
+
+    ``None`` when it has none, nothing is owed, or less than the rule's least. ``cause`` makes a repeat harmless.
+    """
+    owed = -ledger.balances(tx, account_ids=[owed_on]).get(owed_on, Money.zero(""))
+    if owed.micro <= 0:
+        return None
+    currency = prepaid_currency(tx, contract_id=contract_id, now=now)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now)
+    row = locked_wallets(tx, [contract_id])[contract_id]
+    rule = policy_named(tx, name=row.policy, currency=currency, at=now).arrears
+    if rule is None or owed.micro < rule.least:
+        return None
+    return agree_debt(
+        tx,
+        contract_id=contract_id,
+        name=rule.name,
+        amount=owed,
+        owed_to=owed_on,
+        terms=rule.terms,
+        key=f"arrears:{cause}",
+        now=now,
+    )
+
+
 def _require_payable(contract_id: str, name: str, amount: Money, terms: DebtTerms, currency: str) -> None:
     least = min(terms.percent, Decimal(terms.instalment), Decimal(terms.per_day))
     if not 0 < len(name) <= _NAME_MAX or amount.micro <= 0 or amount.currency != currency:
@@ -246,7 +272,7 @@ def collect_daily(tx: Transaction, *, contract_ids: Collection[str], now: dateti
     moved: dict[str, int] = defaultdict(int)
     transfers, taken = [], []
     for row, debt in zip(rows, _debts(tx, rows), strict=True):
-        zone = registry.contract(tx, contract_id=row.contract_id, at=now).zone
+        zone = registry.contract(tx, contract_id=row.contract_id, at=row.agreed_at).zone
         so_far = _by_day(row.per_day, row.currency, zone, row.agreed_at, now)
         due = min(so_far - row.daily_taken, debt.owed.micro)
         if due <= 0:

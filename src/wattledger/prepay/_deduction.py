@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from wattledger import ledger, pricing, registry
-from wattledger.kernel import IntervalSeries, Money, Period, Problem, epoch, from_epoch
+from wattledger.kernel import Energy, IntervalSeries, Money, Period, Problem, epoch, from_epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._debts import collect_daily
+from wattledger.prepay._social import add_grant, cover
 from wattledger.prepay._standing import Moved, keep_standing, stand
 from wattledger.prepay._wallets import (
     ensure_wallets,
     locked_wallets,
     post_accrual,
+    prepaid_currency,
     wallet_account,
     with_charge,
 )
@@ -87,6 +89,32 @@ def reprice_event(tx: Transaction, *, event: str, start: datetime, end: datetime
 def reprice_series(tx: Transaction, *, series: str, start: datetime, end: datetime | None, now: datetime) -> None:
     """As :func:`reprice`, for everybody whose tariff goes by this series; ``end``: from when other prices hold."""
     _reprice(tx, _priced_by(tx, lambda tariff: series in tariff.index_series, start, end), now)
+
+
+def grant_units(
+    tx: Transaction, *, contract_id: str, name: str, amount: Money | Energy, month: datetime, now: datetime
+) -> str:
+    """Grant free units for the local calendar month that ``month`` lies in; returns the grant's id.
+
+    They cover what the month has cost already and will cost, and lapse with it; energy is worth what a kWh of the month
+    costs on average. One name counts once a month. Raises :class:`~wattledger.prepay.GrantRefused`.
+    """
+    currency = prepaid_currency(tx, contract_id=contract_id, now=now)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now)
+    wallets = locked_wallets(tx, [contract_id])
+    grant_id = add_grant(tx, contract_id=contract_id, name=name, amount=amount, month=month, now=now)
+    covered = cover(tx, contract_ids=[contract_id], span=Period(month, month + timedelta(seconds=1)))
+    _move_accruals(tx, wallets=wallets, charged={one: -micro for one, micro in covered.items()}, now=now)
+    return grant_id
+
+
+def begin_prepay(tx: Transaction, *, contract_id: str, since: datetime, now: datetime) -> None:
+    """Open the wallet of a contract that pays before from ``since`` on, and charge it for what was used since then."""
+    currency = prepaid_currency(tx, contract_id=contract_id, now=now)
+    ensure_wallets(tx, contracts={contract_id: currency}, now=now)
+    if since < now:
+        segments = registry.segments(tx, contract_ids=[contract_id], period=Period(since, now))
+        _price(tx, segments=[one for one in segments if one.period.end > since], until=now, now=now)
 
 
 def _reprice(tx: Transaction, segments: Sequence[Segment], now: datetime) -> None:
@@ -226,7 +254,16 @@ def _price(
     for one in priced:
         charged[one.segment.contract_id] += one.charged
     _write_segments(tx, priced)
+    _cover(tx, charged, [one.segment for one in priced])
     _move_accruals(tx, wallets=wallets, charged=charged, now=now)
+
+
+def _cover(tx: Transaction, charged: dict[str, int], segments: Sequence[Segment]) -> None:
+    """Take from what was charged what free units cover of it."""
+    if segments:
+        span = Period(min(s.period.start for s in segments), max(s.period.end for s in segments))
+        for contract, micro in cover(tx, contract_ids={s.contract_id for s in segments}, span=span).items():
+            charged[contract] -= micro
 
 
 class _Book:
@@ -386,6 +423,8 @@ def _move_accruals(tx: Transaction, *, wallets: Mapping[str, Row], charged: Mapp
             emergency_armed=sa.bindparam("new_armed"),
             emergency_loans=sa.bindparam("new_loans"),
             second_told=sa.bindparam("new_second_told"),
+            auto_armed=sa.bindparam("new_auto_armed"),
+            auto_crossings=sa.bindparam("new_auto_crossings"),
         ),
         [
             {
@@ -396,6 +435,8 @@ def _move_accruals(tx: Transaction, *, wallets: Mapping[str, Row], charged: Mapp
                 "new_armed": standings[contract].emergency_armed,
                 "new_loans": standings[contract].emergency_loans,
                 "new_second_told": standings[contract].second_told,
+                "new_auto_armed": standings[contract].auto_armed,
+                "new_auto_crossings": standings[contract].auto_crossings,
             }
             for contract, one in sorted(after.items())
         ],

@@ -40,6 +40,16 @@ class EmergencyCreditLent(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RechargeWanted(Fact):
+    """A wallet that recharges itself fell below its bound; ``key`` is this crossing's own, told once."""
+
+    key: str
+    method: str
+    amount_micro: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RechargeCredited(Fact):
     """Money was put on a wallet."""
 

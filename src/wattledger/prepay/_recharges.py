@@ -15,7 +15,15 @@ from wattledger.prepay._debts import close_paid, debt_account, debt_shares
 from wattledger.prepay._facts import RechargeCredited
 from wattledger.prepay._policy import DEFAULT, policy_named
 from wattledger.prepay._standing import emergency_account, emergency_owed, keep_standing, policy_of
-from wattledger.prepay._wallets import ensure_wallets, locked_wallets, post_accrual, prepaid_currency, wallet_account
+from wattledger.prepay._wallets import (
+    AGENT,
+    ensure_wallets,
+    locked_wallets,
+    post_accrual,
+    prepaid_currency,
+    till_account,
+    wallet_account,
+)
 from wattledger.prepay._waterfall import Due, Part, split
 from wattledger.store import Row, Transaction
 
@@ -106,7 +114,7 @@ def recharge(tx: Transaction, *, contract_id: str, amount: Money, method: str, k
     _require_payable(amount, row.currency)
 
     recharge_id = stable_id("rch", contract_id, key)
-    till = f"cash:{method}:{row.currency}"
+    till = till_account(method, row.currency)
     post_accrual(tx, contract_ids=[contract_id], now=now)
     before = ledger.balance(tx, account_id=wallet_account(contract_id))
     parts = _split(tx, row, amount, method, before.micro, now)
@@ -123,13 +131,14 @@ def recharge(tx: Transaction, *, contract_id: str, amount: Money, method: str, k
         tx,
         transfers=[paid, *_taken_off(paid, parts, contract_id)],
         opening=[
-            ledger.Account(till, "cash", row.currency),
+            *([] if method.startswith(AGENT) else [ledger.Account(till, "cash", row.currency)]),
             ledger.Account(_fees_account(row.currency), "revenue", row.currency),
         ],
     )
     close_paid(tx, [part.debt_id for part in parts if part.debt_id is not None])
     held = ledger.balance(tx, account_id=wallet_account(contract_id))
-    available = keep_standing(tx, row=row, available=held, now=now, tells=False)
+    repaid = not emergency_owed(tx, contract_id=contract_id, currency=row.currency).micro
+    available = keep_standing(tx, row=row, available=held, now=now, tells=False, repaid=repaid)
     done = Recharge(
         id=recharge_id,
         contract_id=contract_id,

@@ -7,7 +7,7 @@ from datetime import datetime
 from wattledger import ledger
 from wattledger.kernel import Money, Problem
 from wattledger.prepay._standing import keep_standing
-from wattledger.prepay._wallets import locked_wallets, post_accrual, wallet_account
+from wattledger.prepay._wallets import locked_wallets, post_accrual, till_account, wallet_account
 from wattledger.store import Transaction
 
 
@@ -35,7 +35,7 @@ def take_back(tx: Transaction, *, contract_id: str, amount: Money, method: str, 
             ledger.Transfer(
                 id=f"refund:{refund_id}",
                 debit_account=wallet_account(contract_id),
-                credit_account=f"cash:{method}:{row.currency}",
+                credit_account=till_account(method, row.currency),
                 amount=amount,
                 purpose="refund",
                 reference=refund_id,
@@ -63,7 +63,7 @@ def give_again(tx: Transaction, *, contract_id: str, amount: Money, method: str,
         transfers=[
             ledger.Transfer(
                 id=f"refund-undone:{refund_id}",
-                debit_account=f"cash:{method}:{row.currency}",
+                debit_account=till_account(method, row.currency),
                 credit_account=wallet_account(contract_id),
                 amount=amount,
                 purpose="refund_undone",

@@ -9,7 +9,7 @@ from datetime import datetime
 from wattledger import ledger
 from wattledger.kernel import Money, Problem, epoch
 from wattledger.prepay import _tables as t
-from wattledger.prepay._facts import BalanceLow, EmergencyCreditLent
+from wattledger.prepay._facts import BalanceLow, EmergencyCreditLent, RechargeWanted
 from wattledger.prepay._policy import Policy, policy_named
 from wattledger.prepay._wallets import (
     WalletState,
@@ -39,12 +39,16 @@ class EmergencyNotOffered(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A wallet after its money moved: its row from before, and what is so now. ``tells`` the customer of a change."""
+    """A wallet after its money moved: its row from before, and what is so now.
+
+    ``tells`` the customer of a change; ``repaid``: a recharge moved it and nothing is owed of emergency credit.
+    """
 
     row: Row
     available: int
     recent: Mapping[str, int]
     tells: bool = True
+    repaid: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ class Standing:
     emergency_armed: bool
     emergency_loans: int
     second_told: bool
+    auto_armed: bool
+    auto_crossings: int
 
 
 def emergency_account(contract_id: str) -> str:
@@ -89,7 +95,7 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
         account = emergency_account(contract)
         armed = row.emergency_armed or (contract in rearming and (account not in owing or not owing[account].micro))
         terms = policy.emergency
-        if armed and terms.offer == "automatic" and available <= 0 < available + terms.amount:
+        if armed and row.closed_at is None and terms.offer == "automatic" and available <= 0 < available + terms.amount:
             lent[contract] = Money(terms.amount, row.currency)
             available, armed = available + terms.amount, False
             loans[contract] += 1
@@ -100,7 +106,12 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
             state = "low"
         second_told = row.second_told and available * _REARM_DENOMINATOR < policy.second * _REARM_NUMERATOR
         money = Money(available, row.currency)
-        if one.tells:
+        auto_armed = row.auto_armed or (one.repaid and one.available >= (row.auto_below or 0))
+        auto_crossings = row.auto_crossings
+        if one.tells and row.closed_at is None:
+            if auto_armed and row.auto_below is not None and one.available < row.auto_below:
+                auto_armed, auto_crossings = False, auto_crossings + 1
+                facts.append(_wanted(row, auto_crossings, now))
             fact = crossing(contract_id=contract, before=row.state, after=state, available=money, left=left, now=now)
             facts += [fact] if fact is not None else []
             if state == "low" and available < policy.second and not second_told:
@@ -113,6 +124,8 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
             emergency_armed=armed,
             emergency_loans=loans[contract],
             second_told=second_told,
+            auto_armed=auto_armed,
+            auto_crossings=auto_crossings,
         )
     _lend(tx, lent, loans, now)
     tx.emit_all([*_told(lent, found, now), *facts])
@@ -122,6 +135,17 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
 def _second(contract_id: str, available: Money, left: int | None, now: datetime) -> BalanceLow:
     return BalanceLow(
         at=now, contract_id=contract_id, available_micro=available.micro, currency=available.currency, days_left=left
+    )
+
+
+def _wanted(row: Row, crossing_: int, now: datetime) -> RechargeWanted:
+    return RechargeWanted(
+        at=now,
+        contract_id=row.contract_id,
+        key=f"auto:{row.contract_id}:{crossing_}",
+        method=row.auto_method,
+        amount_micro=row.auto_amount,
+        currency=row.currency,
     )
 
 
@@ -160,9 +184,11 @@ def _lend(tx: Transaction, lent: Mapping[str, Money], loans: Mapping[str, int], 
     )
 
 
-def keep_standing(tx: Transaction, *, row: Row, available: Money, now: datetime, tells: bool) -> Money:
+def keep_standing(
+    tx: Transaction, *, row: Row, available: Money, now: datetime, tells: bool, repaid: bool = False
+) -> Money:
     """Bring one wallet's row in step with its ledger balance, all posted; returns what is available then."""
-    moved = Moved(row=row, available=available.micro, recent=row.recent, tells=tells)
+    moved = Moved(row=row, available=available.micro, recent=row.recent, tells=tells, repaid=repaid)
     one = stand(tx, moved={row.contract_id: moved}, now=now)[row.contract_id]
     _write(tx, row.contract_id, one)
     return Money(one.available, row.currency)
@@ -177,6 +203,8 @@ def _write(tx: Transaction, contract_id: str, one: Standing) -> None:
             emergency_armed=one.emergency_armed,
             emergency_loans=one.emergency_loans,
             second_told=one.second_told,
+            auto_armed=one.auto_armed,
+            auto_crossings=one.auto_crossings,
         )
     )
 

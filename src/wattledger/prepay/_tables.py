@@ -18,6 +18,13 @@ wallet = sa.Table(
     sa.Column("emergency_armed", sa.Boolean, nullable=False, server_default=sa.true()),  # may be lent (again)
     sa.Column("emergency_loans", sa.Integer, nullable=False, server_default="0"),  # how often it was lent
     sa.Column("second_told", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("auto_below", sa.BigInteger),  # auto-recharge: when less than this is available, if at all
+    sa.Column("auto_amount", sa.BigInteger),
+    sa.Column("auto_method", sa.String(40)),
+    sa.Column("auto_armed", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("auto_crossings", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("closed_at", Instant),
+    sa.Column("closings", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("state IN ('ok', 'low', 'empty')", name="state"),
     sa.Index("ix_wallet_posted_day", "posted_day"),
 )
@@ -100,4 +107,22 @@ prepay_policy = sa.Table(
     sa.Column("valid_from", Instant, primary_key=True),
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+)
+
+social_grant = sa.Table(
+    "social_grant",
+    metadata,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60), sa.ForeignKey("wallet.contract_id"), nullable=False),
+    sa.Column("name", sa.String(60), nullable=False),
+    sa.Column("month_start", Instant, nullable=False),
+    sa.Column("month_end", Instant, nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),  # micro-units or watt-hours
+    sa.Column("covered", sa.BigInteger, nullable=False),
+    sa.Column("posted", sa.BigInteger, nullable=False),
+    sa.Column("postings", sa.Integer, nullable=False),
+    sa.CheckConstraint("kind IN ('money', 'energy')", name="kind"),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    sa.Index("ix_social_grant_contract_id", "contract_id", "month_start"),
 )

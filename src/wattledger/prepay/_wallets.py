@@ -63,6 +63,15 @@ def wallet_account(contract_id: str) -> str:
     return f"wallet:{contract_id}"
 
 
+AGENT = "agent:"
+"""What the method of a recharge begins with that an agent with a float sells: ``agent:corner-shop``."""
+
+
+def till_account(method: str, currency: str) -> str:
+    """The ledger account that money comes from by ``method``: a till, or the float of an agent who paid in advance."""
+    return f"{'float' if method.startswith(AGENT) else 'cash'}:{method.removeprefix(AGENT)}:{currency}"
+
+
 def _revenue_account(currency: str) -> str:
     return f"revenue:energy:{currency}"
 
@@ -214,10 +223,25 @@ def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime)
             .where(t.wallet_segment.c.contract_id.in_(piece), t.wallet_segment.c.total != t.wallet_segment.c.posted)
             .order_by(t.wallet_segment.c.contract_id, t.wallet_segment.c.start)
         )
-    if not due:
+    grants = _grants_due(tx, wallets)
+    if not due and not grants:
         return 0
-    ledger.post(tx, transfers=[_posting(row, wallets[row.contract_id].currency, now) for row in due])
-    tx.execute(
+    currencies = {row.contract_id: row.currency for row in wallets.values()}
+    ledger.post(
+        tx,
+        transfers=[
+            *(_posting(row, currencies[row.contract_id], now) for row in due),
+            *(_covering(row, currencies[row.contract_id], now) for row in grants),
+        ],
+        opening=[ledger.Account(_social_account(c), "expense", c) for c in sorted(set(currencies.values()))],
+    )
+    tx.execute_many(
+        t.social_grant.update()
+        .where(t.social_grant.c.id == sa.bindparam("key"))
+        .values(posted=t.social_grant.c.covered, postings=t.social_grant.c.postings + 1),
+        [{"key": row.id} for row in grants],
+    )
+    tx.execute_many(
         t.wallet_segment.update()
         .where(
             t.wallet_segment.c.contract_id == sa.bindparam("key_contract"),
@@ -228,9 +252,43 @@ def post_accrual(tx: Transaction, *, contract_ids: Iterable[str], now: datetime)
     )
     tx.execute(
         t.wallet.update().where(t.wallet.c.contract_id == sa.bindparam("key")).values(accrued=0),
-        [{"key": contract} for contract in sorted({row.contract_id for row in due})],
+        [{"key": contract} for contract in sorted({row.contract_id for row in (*due, *grants)})],
     )
-    return len(due)
+    return len(due) + len(grants)
+
+
+def _grants_due(tx: Transaction, contract_ids: Collection[str]) -> list[Row]:
+    grant = t.social_grant.c
+    return [
+        row
+        for piece in chunked(sorted(contract_ids))
+        for row in tx.rows(
+            sa.select(t.social_grant)
+            .where(grant.contract_id.in_(piece), grant.covered != grant.posted)
+            .order_by(grant.contract_id, grant.month_start, grant.name)
+        )
+    ]
+
+
+def _covering(row: Row, currency: str, now: datetime) -> ledger.Transfer:
+    """What free units cover of what was deducted, given back to the wallet; or taken again when it cost less."""
+    amount = row.covered - row.posted
+    sides = (_social_account(currency), wallet_account(row.contract_id))
+    debit, credit = sides if amount > 0 else sides[::-1]
+    return ledger.Transfer(
+        id=f"social:{row.id}:{row.postings}",
+        debit_account=debit,
+        credit_account=credit,
+        amount=Money(abs(amount), currency),
+        purpose="social_units",
+        reference=row.id,
+        posted_at=now,
+        corrects=f"social:{row.id}:{row.postings - 1}" if row.postings and amount < 0 else None,
+    )
+
+
+def _social_account(currency: str) -> str:
+    return f"social:{currency}"
 
 
 def _posting(row: Row, currency: str, now: datetime) -> ledger.Transfer:

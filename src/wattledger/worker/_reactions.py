@@ -30,11 +30,12 @@ def reactions(policy: control.CutOffPolicy) -> Handlers:
         control.DisconnectPlanned: (_tell_cut_off,),
         control.SupplyDisconnected: (_post_at_cut_off, _tell_disconnected),
         control.SupplyReconnected: (_tell_reconnected,),
-        billing.BillPosted: (_tell_bill,),
+        billing.BillPosted: (_tell_bill, _move_arrears_of_bill),
         pricing.EventAnnounced: (_reprice_event,),
         pricing.PricesPublished: (_reprice_series,),
         pricing.LoadExceeded: (_tell_load,),
         registry.FactTold: (_reprice_contract,),
+        registry.TermsChanged: (_begin_prepay,),
     }
 
 
@@ -107,6 +108,32 @@ def _reprice_contract(tx: Transaction, fact: registry.FactTold) -> None:
     if since < fact.at:
         billing.note_fact(tx, contract_id=_contract(fact.contract_id), name=fact.name, since=since, now=fact.at)
         prepay.reprice(tx, contract_ids=[_contract(fact.contract_id)], period=Period(since, fact.at), now=fact.at)
+
+
+def _begin_prepay(tx: Transaction, fact: registry.TermsChanged) -> None:
+    """Who pays before from now on gets a wallet; what is unpaid of the bills goes with them, if a rule says so."""
+    if fact.mode == "prepay" != fact.mode_before:
+        contract_id = _contract(fact.contract_id)
+        since = datetime.fromisoformat(fact.valid_from)
+        prepay.begin_prepay(tx, contract_id=contract_id, since=since, now=fact.at)
+        _move_arrears(tx, contract_id, cause=f"switched:{fact.valid_from}", now=fact.at)
+
+
+def _move_arrears_of_bill(tx: Transaction, fact: billing.BillPosted) -> None:
+    """The last bill from before may come when its contract pays before already."""
+    if fact.kind == "bill":
+        contract_id = _contract(fact.contract_id)
+        try:
+            contract = registry.contract(tx, contract_id=contract_id, at=fact.at)
+        except registry.ContractNotFound:
+            return  # who moved out has no wallet to pay it from
+        if contract.mode == "prepay":
+            _move_arrears(tx, contract_id, cause=fact.bill_id, now=fact.at)
+
+
+def _move_arrears(tx: Transaction, contract_id: str, *, cause: str, now: datetime) -> None:
+    owed_on = billing.receivable_account(contract_id)
+    prepay.take_over_arrears(tx, contract_id=contract_id, owed_on=owed_on, cause=cause, now=now)
 
 
 def _tell_load(tx: Transaction, fact: pricing.LoadExceeded) -> None:
