@@ -44,7 +44,7 @@ class Typed(NamedTuple):
 class Keypad(Protocol):
     """Understands tokens. Whoever builds the meter brings one; it remembers keys and what it has taken."""
 
-    def __call__(self, digits: str, *, room: int) -> Typed:
+    def __call__(self, digits: str, /, *, room: int) -> Typed:
         """Take 20 digits; ``room``: how many units of 0.1 kWh the credit register can still hold."""
         ...
 
