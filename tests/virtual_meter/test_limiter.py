@@ -1,4 +1,4 @@
-"""The limiter opens after long enough over its threshold, lets go where the mode says so, and minds nobody's looking."""
+"""The limiter opens after long enough over its threshold, closes where the mode says so, and minds no looking."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -14,10 +14,20 @@ from typing import Any
 import numpy as np
 
 from wattledger import headend, readings
+from wattledger.app._keypads import derivation, keypad_for
 from wattledger.cli import MeterFleet, MeterRead, MeterSecrets
 from wattledger.dlms import Keys
 from wattledger.kernel import Clock, Problem, SystemClock, epoch, zone_named
-from wattledger.virtual_meter import DayLoad, LineSettings, Load, MeterLine, MeterPlan, SeriesLoad, VirtualMeter
+from wattledger.virtual_meter import (
+    DayLoad,
+    LineSettings,
+    Load,
+    MeterLine,
+    MeterPlan,
+    Prepayment,
+    SeriesLoad,
+    VirtualMeter,
+)
 
 _SLOTS = 96
 _SHAPES = 50
@@ -66,6 +76,11 @@ def virtual_meters(fleet: MeterFleet, *, clock: Clock) -> list[VirtualMeter]:
         )
         for number in range(1, fleet.count + 1)
     ]
+    if fleet.vending_key is not None:
+        for meter in meters:
+            meter.serial = str(derivation(meter.number).pan)
+            meter.prepayment = Prepayment(keypad_for(meter.number, vending_key=fleet.vending_key))
+            meter.set_credit(fleet.credit_kwh * 1_000)
     begun = 0
     for fault, share in fleet.faults.items():
         # One fault after the other, so that a meter has one of them and the shares are kept to.

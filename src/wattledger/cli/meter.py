@@ -50,6 +50,9 @@ class MeterFleet:
     secrets: MeterSecrets
     faults: Mapping[Fault, int]
     """Thousandths of the meters that have each fault."""
+    vending_key: bytes | None = field(default=None, repr=False)
+    """With one they are prepaid: the keys that their keypads understand tokens by are derived from it."""
+    credit_kwh: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +129,18 @@ def secrets_of(
     )
 
 
-def _hex_key(told: str | None, option: str) -> bytes | None:
+def _hex_key(told: str | None, option: str, *, sizes: tuple[int, ...] = _KEY_BYTES) -> bytes | None:
     if not told:
         return None
     try:
         octets = bytes.fromhex(re.sub(r"[\s:-]", "", told.removeprefix("0x")))
     except ValueError:
         octets = b""
-    if len(octets) not in _KEY_BYTES:
-        raise OptionRefused(f"{option} is no key", remedy="write 32 hexadecimal digits, or 64 in suite 2")
+    if len(octets) not in sizes:
+        digits = (
+            "32 hexadecimal digits, or 64 in suite 2" if sizes == _KEY_BYTES else f"{2 * sizes[0]} hexadecimal digits"
+        )
+        raise OptionRefused(f"{option} is no key", remedy=f"write {digits}")
     return octets
 
 
@@ -196,12 +202,26 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
         ] = None,
         days: Annotated[int, typer.Option(help="How many days they have been installed", min=1, max=3_650)] = 40,
         drift: Annotated[int, typer.Option(help="Millionths that their clocks run fast", min=-500, max=500)] = 0,
-        mode: Annotated[int, typer.Option(help="Control mode of the disconnector", min=0, max=6)] = 4,
+        mode: Annotated[
+            int | None,
+            typer.Option(help="Control mode of the disconnector; 4, or 6 where they are prepaid", min=0, max=6),
+        ] = None,
         suite: Annotated[int, typer.Option(help="Security suite", min=0, max=2)] = 0,
         pdu: Annotated[int, typer.Option(help="Longest APDU they take", min=64, max=65_535)] = 1_024,
         fault: Annotated[
             list[str] | None, typer.Option("--fault", help="A fault, and how many have it: slow=3%; may be repeated")
         ] = None,
+        vending_key: Annotated[
+            str | None,
+            typer.Option(
+                help="Prepaid, with STS tokens: a vending key of 40 hexadecimal digits",
+                envvar="WATTLEDGER_STS_VENDING_KEY",
+                show_envvar=True,
+            ),
+        ] = None,
+        credit: Annotated[
+            int, typer.Option(help="kWh of credit that prepaid ones begin with", min=0, max=100_000)
+        ] = 10,
         key: Key = None,
         auth_key: AuthKey = None,
         master_key: MasterKey = None,
@@ -223,11 +243,13 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
                 load=load,
                 days=days,
                 drift_ppm=drift,
-                mode=mode,
+                mode=mode if mode is not None else 6 if vending_key else 4,
                 suite=suite,
                 pdu_max=pdu,
                 secrets=secrets_of(key=key, auth_key=auth_key, master_key=master_key, password=password),
                 faults=_faults(fault or []),
+                vending_key=_hex_key(vending_key, "--vending-key", sizes=(20,)),
+                credit_kwh=credit,
             )
         )
 
