@@ -22,9 +22,11 @@ from typing import Literal, cast
 import sqlalchemy as sa
 
 from wattledger import prepay, registry
-from wattledger.control._tables import supply, supply_command
+from wattledger.control._hours import hours_at
+from wattledger.control._protection import Protected, held_until, protection_of
+from wattledger.control._tables import load_limit, protection, supply, supply_command
 from wattledger.control.ports import RelayState
-from wattledger.kernel import Problem, new_id
+from wattledger.kernel import Problem, new_id, zone_named
 from wattledger.store import Fact, Row, Transaction, chunked
 
 SupplyStateName = Literal["on", "off", "disconnecting", "reconnecting"]
@@ -33,9 +35,14 @@ CommandState = Literal["waiting", "sent", "confirmed", "void", "failed"]
 
 BALANCE_EXHAUSTED = "balance_exhausted"
 BALANCE_RESTORED = "balance_restored"
+PROTECTED = "protected"
+TEMPORARY_NOT_BEGUN = "temporary_not_begun"
+TEMPORARY_BEGINS = "temporary_begins"
+TEMPORARY_OVER = "temporary_over"
 
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MAX = timedelta(minutes=5)
+_HOLDS_MAX = 20  # one after the other, with hours between them
 
 
 class CommandNotFound(Problem):
@@ -111,6 +118,29 @@ class DisconnectPlanned(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutOffWithheld(Fact):
+    """Nothing is left, and the supply stays on: the customer is protected, or may not be cut off now."""
+
+    service_point_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLimitWanted(Fact):
+    """A protected supply without credit is to be held to so many watts."""
+
+    service_point_id: str
+    watts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLimitLifted(Fact):
+    """A supply is not to be limited any more."""
+
+    service_point_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DisconnectCalledOff(Fact):
     """A planned disconnect will not take place."""
 
@@ -152,19 +182,25 @@ class SwitchFailed(Fact):
 
 
 def plan_cut_off(tx: Transaction, *, contract_id: str, policy: CutOffPolicy, cause: str, now: datetime) -> None:
-    """Announce the cut-off of an exhausted wallet's supply, to be carried out after the policy's warning time.
+    """Announce the cut-off of an exhausted wallet's supply, after the policy's warning time and in allowed hours.
 
-    Nothing happens when the wallet has money again, the supply is off already, or a cut-off is announced already.
+    Nothing happens when the wallet has money again, the supply is off already, a cut-off is announced already, the
+    credit is kept by the meter, which cuts off by itself, or the contract has ended. Who is protected is not cut off:
+    :class:`CutOffWithheld` is told, and :class:`LoadLimitWanted` where the supply is to be limited instead.
     """
     wallet = prepay.wallet(tx, contract_id=contract_id, now=now)
-    if wallet.available.micro > 0:
+    contract = _in_force(tx, contract_id, now)
+    if wallet.available.micro > 0 or contract is None:
         return
-    contract = registry.contract(tx, contract_id=contract_id, at=now)
     point = contract.service_point_id
-    state = _locked(tx, point)
+    state = _locked(tx, point).state
     if state in ("off", "disconnecting") or _open_commands(tx, point, "disconnect"):
         return
-    due = now + policy.warning
+    protected = protection_of(tx, contract_id=contract_id, at=now)
+    if protected is not None:
+        _withhold(tx, protected, point, now)
+        return
+    due = _first_allowed(tx, contract, now + policy.warning)
     _add_command(tx, contract_id, point, action="disconnect", reason=BALANCE_EXHAUSTED, cause=cause, due=due, now=now)
     tx.emit(
         DisconnectPlanned(
@@ -178,17 +214,96 @@ def plan_cut_off(tx: Transaction, *, contract_id: str, policy: CutOffPolicy, cau
     )
 
 
+def _withhold(tx: Transaction, protected: Protected, point: str, now: datetime) -> None:
+    tx.emit(CutOffWithheld(at=now, contract_id=protected.contract_id, service_point_id=point, reason=protected.reason))
+    if protected.watts is None:
+        return
+    row = {
+        "service_point_id": point,
+        "contract_id": protected.contract_id,
+        "watts": protected.watts,
+        "since": now,
+    }
+    tx.upsert(load_limit, [row], update=("contract_id", "watts", "since"))
+    tx.emit(LoadLimitWanted(at=now, contract_id=protected.contract_id, service_point_id=point, watts=protected.watts))
+
+
+def _lift_limit(tx: Transaction, contract_id: str, point: str, now: datetime) -> None:
+    gone = tx.execute(load_limit.delete().where(load_limit.c.service_point_id == point))
+    if gone.rowcount:
+        tx.emit(LoadLimitLifted(at=now, contract_id=contract_id, service_point_id=point))
+
+
+def limited_to(tx: Transaction, *, service_point_id: str) -> int | None:
+    """The watts that a supply is to be held to, while it is."""
+    found = tx.execute(
+        sa.select(load_limit.c.watts).where(load_limit.c.service_point_id == service_point_id)
+    ).scalar_one_or_none()
+    return cast("int | None", found)
+
+
+def _in_force(tx: Transaction, contract_id: str, now: datetime) -> registry.Contract | None:
+    try:
+        return registry.contract(tx, contract_id=contract_id, at=now)
+    except registry.ContractNotFound:
+        return None
+
+
+def _first_allowed(tx: Transaction, contract: registry.Contract, at: datetime) -> datetime:
+    """The first instant from ``at`` on at which this supply may be cut off for money."""
+    hours, zone = hours_at(tx, at=at), zone_named(contract.zone)
+    for _ in range(_HOLDS_MAX):
+        at = hours.next_allowed(at, zone=zone)
+        until = held_until(tx, contract_id=contract.id, at=at)
+        if until is None:
+            break
+        at = until
+    return at
+
+
+def end_protection(tx: Transaction, *, contract_id: str, policy: CutOffPolicy, now: datetime) -> None:
+    """Protect a contract's supply no longer; if nothing is left its cut-off is announced now, as ever."""
+    tx.execute(protection.delete().where(protection.c.contract_id == contract_id))
+    contract = _in_force(tx, contract_id, now)
+    if contract is not None:
+        _lift_limit(tx, contract_id, contract.service_point_id, now)
+        if contract.mode == "prepay":
+            cause = f"protection-ended:{contract_id}:{now.isoformat()}"
+            plan_cut_off(tx, contract_id=contract_id, policy=policy, cause=cause, now=now)
+
+
+def lapse_protections(tx: Transaction, *, policy: CutOffPolicy, now: datetime) -> int:
+    """End every protection whose time is over; returns how many."""
+    over = tx.rows(
+        sa.select(protection.c.contract_id).where(protection.c.until <= now).order_by(protection.c.contract_id)
+    )
+    for row in over:
+        end_protection(tx, contract_id=row.contract_id, policy=policy, now=now)
+    return len(over)
+
+
+def protections_lapse(tx: Transaction, *, now: datetime) -> bool:
+    """Whether :func:`lapse_protections` has anything to do."""
+    return tx.execute(sa.select(protection.c.contract_id).where(protection.c.until <= now).limit(1)).first() is not None
+
+
 def restore(tx: Transaction, *, contract_id: str, cause: str, now: datetime) -> None:
     """Money came: call off what is announced and, if the wallet has credit, bring a supply that is off back."""
     wallet = prepay.wallet(tx, contract_id=contract_id, now=now)
     if wallet.available.micro <= 0:
         return
-    point = registry.contract(tx, contract_id=contract_id, at=now).service_point_id
-    state = _locked(tx, point)
+    contract = _in_force(tx, contract_id, now)
+    if contract is None:
+        return
+    point = contract.service_point_id
+    held = _locked(tx, point)
+    _lift_limit(tx, contract_id, point, now)
     for command in _open_commands(tx, point, "disconnect"):
-        if command.state == "waiting":
+        if command.state == "waiting" and command.reason == BALANCE_EXHAUSTED:
             _void(tx, command, reason=BALANCE_RESTORED, now=now)
-    if state in ("off", "disconnecting") and not _open_commands(tx, point, "reconnect"):
+    if held.reason in (TEMPORARY_NOT_BEGUN, TEMPORARY_OVER):
+        return  # it is not for want of money
+    if held.state in ("off", "disconnecting") and not _open_commands(tx, point, "reconnect"):
         _add_command(tx, contract_id, point, action="reconnect", reason=BALANCE_RESTORED, cause=cause, due=now, now=now)
         tx.emit(ReconnectRequested(at=now, contract_id=contract_id, service_point_id=point, cause=cause))
 
@@ -215,7 +330,8 @@ def due_commands(tx: Transaction, *, now: datetime, limit: int = 200) -> list[tu
 def begin_command(tx: Transaction, *, command_id: str, now: datetime) -> Order | None:
     """Mark a waiting command as sent and say what to ask of which meter; ``None`` when it is not to be sent any more.
 
-    A disconnect is looked at once more: it is called off when the wallet has money by now.
+    A disconnect is looked at once more: it is called off when the wallet has money by now or the customer is protected,
+    and waits for allowed hours when it comes late (nobody worked until now) or a hold is on.
     """
     row = _locked_command(tx, command_id)
     if row.state not in ("waiting", "sent"):
@@ -228,6 +344,8 @@ def begin_command(tx: Transaction, *, command_id: str, now: datetime) -> Order |
             # If it had been tried, whether the meter took it is not known: ask for what is wanted instead.
             restore(tx, contract_id=row.contract_id, cause=row.cause, now=now)
             return None
+        if row.state == "waiting" and not _may_go(tx, row, now):
+            return None
     meter = registry.meter_at(tx, service_point_id=row.service_point_id, at=now)
     tx.execute(
         supply_command.update()
@@ -238,6 +356,23 @@ def begin_command(tx: Transaction, *, command_id: str, now: datetime) -> Order |
         tx, row.service_point_id, "disconnecting" if row.action == "disconnect" else "reconnecting", row.reason, now
     )
     return Order(command_id=command_id, meter_id=meter.meter_id, action=row.action)
+
+
+def _may_go(tx: Transaction, row: Row, now: datetime) -> bool:
+    contract = _in_force(tx, row.contract_id, now)
+    if contract is None:
+        _void(tx, row, reason="contract_ended", now=now)
+        return False
+    protected = protection_of(tx, contract_id=row.contract_id, at=now)
+    if protected is not None:
+        _void(tx, row, reason=PROTECTED, now=now)
+        _withhold(tx, protected, row.service_point_id, now)
+        return False
+    allowed = _first_allowed(tx, contract, now)
+    if allowed > now:
+        tx.execute(supply_command.update().where(supply_command.c.id == row.id).values(not_before=allowed))
+        return False
+    return True
 
 
 def finish_command(
@@ -285,10 +420,41 @@ def _follow_up(tx: Transaction, row: Row, now: datetime) -> None:
         restore(tx, contract_id=row.contract_id, cause=row.cause, now=now)
 
 
-def _locked(tx: Transaction, point: str) -> SupplyStateName:
+def switch_off(tx: Transaction, *, contract_id: str, service_point_id: str, reason: str, now: datetime) -> None:
+    """Have a supply switched off at once, for another reason than money; once."""
+    state = _locked(tx, service_point_id).state
+    for action in ("disconnect", "reconnect"):
+        for command in _open_commands(tx, service_point_id, action):
+            if command.state == "waiting":
+                _void(tx, command, reason=reason, now=now)
+    if state == "off":
+        _set_supply(tx, service_point_id, "off", reason, now)
+        return
+    cause = f"{reason}:{contract_id}"
+    _add_command(tx, contract_id, service_point_id, action="disconnect", reason=reason, cause=cause, due=now, now=now)
+
+
+def switch_on(tx: Transaction, *, contract_id: str, service_point_id: str, reason: str, now: datetime) -> None:
+    """Have a supply that is off switched on at once, for another reason than money; once."""
+    state = _locked(tx, service_point_id).state
+    for command in _open_commands(tx, service_point_id, "disconnect"):
+        if command.state == "waiting":
+            _void(tx, command, reason=reason, now=now)
+    if state in ("off", "disconnecting") and not _open_commands(tx, service_point_id, "reconnect"):
+        cause = f"{reason}:{contract_id}"
+        _add_command(
+            tx, contract_id, service_point_id, action="reconnect", reason=reason, cause=cause, due=now, now=now
+        )
+
+
+def hold_off(tx: Transaction, *, contract_id: str, service_point_id: str, now: datetime) -> None:
+    """Have a supply off until it begins: what money brings back is not this."""
+    switch_off(tx, contract_id=contract_id, service_point_id=service_point_id, reason=TEMPORARY_NOT_BEGUN, now=now)
+
+
+def _locked(tx: Transaction, point: str) -> Row:
     tx.insert_new(supply, [{"service_point_id": point, "state": "on", "reason": None, "since": None}])
-    row = tx.execute(tx.locked(sa.select(supply).where(supply.c.service_point_id == point))).one()
-    return cast("SupplyStateName", row.state)
+    return tx.execute(tx.locked(sa.select(supply).where(supply.c.service_point_id == point))).one()
 
 
 def _locked_command(tx: Transaction, command_id: str) -> Row:
@@ -341,6 +507,8 @@ def _void(tx: Transaction, row: Row, *, reason: str, now: datetime) -> None:
     tx.execute(
         supply_command.update().where(supply_command.c.id == row.id).values(state="void", done_at=now, detail=reason)
     )
+    if row.action == "reconnect":
+        return
     tx.emit(
         DisconnectCalledOff(at=now, contract_id=row.contract_id, service_point_id=row.service_point_id, reason=reason)
     )

@@ -36,3 +36,57 @@ supply_command = sa.Table(
     sa.Index("ix_supply_command_service_point_id", "service_point_id", "state"),
     sa.Index("ix_supply_command_cause", "cause"),
 )
+
+cut_off_hours = sa.Table(
+    "cut_off_hours",
+    metadata,
+    sa.Column("valid_from", Instant, primary_key=True),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+protection = sa.Table(
+    "protection",
+    metadata,
+    sa.Column("contract_id", sa.String(60), primary_key=True),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("watts", sa.Integer),
+    sa.Column("reason", sa.String(120), nullable=False),
+    sa.Column("until", Instant),
+    sa.CheckConstraint("kind IN ('never', 'limited')", name="kind"),
+)
+
+cut_off_hold = sa.Table(
+    "cut_off_hold",
+    metadata,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60)),  # none: everybody
+    sa.Column("reason", sa.String(120), nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Index("ix_cut_off_hold_until", "until"),
+)
+
+load_limit = sa.Table(
+    "load_limit",
+    metadata,
+    sa.Column("service_point_id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60), nullable=False),
+    sa.Column("watts", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+)
+
+temporary_supply = sa.Table(
+    "temporary_supply",
+    metadata,
+    sa.Column("contract_id", sa.String(60), primary_key=True),
+    sa.Column("service_point_id", sa.String(60), nullable=False),
+    sa.Column("begins", Instant, nullable=False),
+    sa.Column("ends", Instant, nullable=False),
+    sa.Column("deposit", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("refund", sa.BigInteger),
+    sa.CheckConstraint("state IN ('planned', 'on', 'over', 'closed')", name="state"),
+    sa.Index("ix_temporary_supply_state", "state", "begins"),
+)

@@ -181,6 +181,10 @@ def _tell_reconnected(tx: Transaction, fact: control.SupplyReconnected) -> None:
 
 
 def _tell(tx: Transaction, contract_id: str, kind: str, at: datetime) -> None:
+    try:
+        registry.contract(tx, contract_id=contract_id, at=at)
+    except registry.ContractNotFound:
+        return  # a supply that ended: whoever had it knows
     notices.notify(tx, contract_id=contract_id, kind=kind, values={}, about=at.isoformat(), now=at)
 
 

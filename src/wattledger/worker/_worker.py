@@ -36,6 +36,7 @@ class Worker:
         self._jobs = jobs
         self._channels = channels
         self._delivery = delivery
+        self._policy = policy
         self._handlers = reactions(policy)
         self._poll_seconds = poll / timedelta(seconds=1)
         self._wake = threading.Event()
@@ -67,7 +68,7 @@ class Worker:
 
     def settle(self) -> None:
         """Do everything that is due now, commands included, and return when nothing is left to do."""
-        while self._facts() + self._commands(here=True) + self._daily() + self._corrections():
+        while self._facts() + self._commands(here=True) + self._daily() + self._dated() + self._corrections():
             pass
         self._notices()
 
@@ -80,6 +81,7 @@ class Worker:
                     pass
                 self._commands(here=False)
                 self._daily()
+                self._dated()
                 if self._corrections():
                     self._wake.set()  # a shard at a time, so that commands do not wait for a thousand bills
             except Exception:  # noqa: BLE001 - the loop outlives whatever fails in one round
@@ -122,6 +124,16 @@ class Worker:
                 return 0  # the usual case takes no write lock
         with self._store.write() as tx:
             return prepay.settle_due(tx, now=now)
+
+    def _dated(self) -> int:
+        """Temporary supplies that begin, end or can be closed, and protections that are over."""
+        now = self._clock.now()
+        with self._store.read() as tx:
+            if not control.temporary_due(tx, now=now) and not control.protections_lapse(tx, now=now):
+                return 0
+        with self._store.write() as tx:
+            lapsed = control.lapse_protections(tx, policy=self._policy, now=now)
+            return lapsed + control.carry_on_temporary(tx, now=now)
 
     def _corrections(self) -> int:
         return 0 if self._jobs.correct_bills() is None else 1
