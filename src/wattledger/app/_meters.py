@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from wattledger.virtual_meter import (
     MeterLine,
     MeterPlan,
     Prepayment,
+    PushLine,
     SeriesLoad,
     VirtualMeter,
 )
@@ -81,6 +82,9 @@ def virtual_meters(fleet: MeterFleet, *, clock: Clock) -> list[VirtualMeter]:
             meter.serial = str(derivation(meter.number).pan)
             meter.prepayment = Prepayment(keypad_for(meter.number, vending_key=fleet.vending_key))
             meter.set_credit(fleet.credit_kwh * 1_000)
+    if fleet.push is not None:
+        for meter in meters:
+            meter.push_to(fleet.push, every=fleet.push_every)
     begun = 0
     for fault, share in fleet.faults.items():
         # One fault after the other, so that a meter has one of them and the shares are kept to.
@@ -109,9 +113,16 @@ async def _served(line: MeterLine, meters: list[VirtualMeter], fleet: MeterFleet
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    many = f"{len(meters)} meters" if len(meters) > 1 else "a meter"
     async with AsyncExitStack() as listening:
+        if fleet.push is not None:
+            await _beside(listening, PushLine(meters).keep_pushing())
         try:
-            if fleet.own_ports:
+            if fleet.dial is not None:
+                host, port = fleet.dial
+                await _beside(listening, line.keep_dialled(host=host, port=port))
+                where = f"the other end: they connect in to {host}:{port}"
+            elif fleet.own_ports:
                 ports = [
                     await listening.enter_async_context(
                         line.alone(meter, host=fleet.host, port=fleet.port + place if fleet.port else 0)
@@ -127,10 +138,20 @@ async def _served(line: MeterLine, meters: list[VirtualMeter], fleet: MeterFleet
             raise PortRefused(
                 f"cannot listen on {fleet.host}:{fleet.port}: {said}", remedy="choose another --port"
             ) from error
-        many = f"{len(meters)} meters" if len(meters) > 1 else "a meter"
         sys.stdout.write(f"{many} at {where} (Ctrl-C stops)\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+async def _beside(running: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Have something done until the stack unwinds."""
+    task = asyncio.create_task(work)
+
+    async def ended() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    running.push_async_callback(ended)
 
 
 # ---------------------------------------------------------------------------------------------------- reading at once

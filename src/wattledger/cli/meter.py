@@ -50,6 +50,11 @@ class MeterFleet:
     secrets: MeterSecrets
     faults: Mapping[Fault, int]
     """Thousandths of the meters that have each fault."""
+    push: str | None = None
+    """``host:port`` that they push to, the rows of the load profile every ``push_every`` seconds."""
+    push_every: int = 900
+    dial: tuple[str, int] | None = None
+    """Where they connect in, instead of being listened to."""
     vending_key: bytes | None = field(default=None, repr=False)
     """With one they are prepaid: the keys that their keypads understand tokens by are derived from it."""
     credit_kwh: int = 0
@@ -157,6 +162,13 @@ def told_instant(told: str | None, option: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _host_and_port(told: str, option: str) -> tuple[str, int]:
+    host, _, port = told.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65_535:  # noqa: PLR2004 - the last port
+        raise OptionRefused(f"{option} {told!r} names no host and port", remedy="write it as head-end.example:4060")
+    return host.strip("[]"), int(port)
+
+
 def _faults(told: Sequence[str]) -> dict[Fault, int]:
     from wattledger.virtual_meter import Fault  # noqa: PLC0415 - its own imports wait until a command runs
 
@@ -211,6 +223,19 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
         fault: Annotated[
             list[str] | None, typer.Option("--fault", help="A fault, and how many have it: slow=3%; may be repeated")
         ] = None,
+        push: Annotated[
+            str | None,
+            typer.Option(
+                metavar="HOST:PORT", help="Push profile rows, alarms and last gasps there, ciphered with keys"
+            ),
+        ] = None,
+        push_every: Annotated[
+            int, typer.Option(help="Seconds between two pushes of the load profile", min=1, max=86_400)
+        ] = 900,
+        dial: Annotated[
+            str | None,
+            typer.Option(metavar="HOST:PORT", help="Connect in there and be read on that connection; do not listen"),
+        ] = None,
         vending_key: Annotated[
             str | None,
             typer.Option(
@@ -248,6 +273,9 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
                 pdu_max=pdu,
                 secrets=secrets_of(key=key, auth_key=auth_key, master_key=master_key, password=password),
                 faults=_faults(fault or []),
+                push=None if push is None else "{}:{}".format(*_host_and_port(push, "--push")),
+                push_every=push_every,
+                dial=None if dial is None else _host_and_port(dial, "--dial"),
                 vending_key=_hex_key(vending_key, "--vending-key", sizes=(20,)),
                 credit_kwh=credit,
             )

@@ -14,9 +14,13 @@ from wattledger.virtual_meter._measures import MANAGEMENT, PUBLIC, READER, devic
 from wattledger.virtual_meter._meter import MeterPlan, VirtualMeter
 from wattledger.virtual_meter._objects import READERS, MeterObjects
 from wattledger.virtual_meter._prepayment import Keypad, Prepayment, TokenStatus, Typed
+from wattledger.virtual_meter._push_line import PushLine
+from wattledger.virtual_meter._push_setup import ALARM, LAST_GASP, SCHEDULED, PushSetup
 from wattledger.virtual_meter._serve import OWN_ADDRESS, Conversation, LineSettings, MeterLine
 
 __all__ = [
+    "ALARM",
+    "LAST_GASP",
     "MANAGEMENT",
     "MODES",
     "NOTHING",
@@ -24,6 +28,7 @@ __all__ = [
     "PUBLIC",
     "READER",
     "READERS",
+    "SCHEDULED",
     "TRANSITIONS",
     "TWO_RATES",
     "Calendar",
@@ -42,6 +47,8 @@ __all__ = [
     "MeterPlan",
     "PartDate",
     "Prepayment",
+    "PushLine",
+    "PushSetup",
     "Season",
     "SeriesLoad",
     "SpecialDay",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wattledger.dlms import (
     ActionResult,
     Data,
     DlmsError,
+    Keys,
     Outcome,
     Selection,
     Tag,
@@ -21,6 +24,7 @@ from wattledger.dlms import (
     unwrap_key,
 )
 from wattledger.virtual_meter._cosem import DENIED, DONE, Invoke, Readers, refused
+from wattledger.virtual_meter._faults import Fault
 from wattledger.virtual_meter._measures import device_name, system_title
 from wattledger.virtual_meter._meter import VirtualMeter
 
@@ -69,6 +73,26 @@ def _image(_meter: VirtualMeter, attribute: int, _: Selection | None) -> Data:
     if attribute not in values:
         raise refused()
     return values[attribute]
+
+
+def spoken_title(meter: VirtualMeter) -> bytes:
+    """The system title that the meter speaks under: its own, unless something is wrong."""
+    title = system_title(meter)
+    return title[:-1] + bytes((title[-1] ^ 0xFF,)) if Fault.WRONG_TITLE in meter.faults else title
+
+
+def spoken_keys(meter: VirtualMeter) -> Keys | None:
+    """The keys that the meter speaks with: its own, unless something is wrong."""
+    if meter.keys is None or Fault.WRONG_KEY not in meter.faults:
+        return meter.keys
+    return replace(meter.keys, encryption=bytes(one ^ 0xFF for one in meter.keys.encryption))
+
+
+def next_counter(meter: VirtualMeter) -> int:
+    """The invocation counter of the meter's next frame; it rises, unless something is wrong."""
+    if Fault.WRONG_COUNTER not in meter.faults or not meter.counter:
+        meter.counter += 1
+    return meter.counter
 
 
 READERS: Readers = {(17, obis("0-0:41.0.0")): _points, (18, obis("0-0:44.0.0")): _image, (64, SECURITY): _security}

@@ -25,6 +25,7 @@ from wattledger.virtual_meter._faults import Fault
 from wattledger.virtual_meter._limiter import MINUTE, Limiter
 from wattledger.virtual_meter._load import NOTHING, Load
 from wattledger.virtual_meter._prepayment import Prepayment, TokenStatus
+from wattledger.virtual_meter._push_setup import ALARM, LAST_GASP, ON_WORKS, SCHEDULED, Due, PushSetup
 
 Instants = NDArray[np.int64]
 
@@ -99,6 +100,10 @@ class VirtualMeter:
         "password",
         "plan",
         "prepayment",
+        "push_every",
+        "pushed",
+        "pushed_until",
+        "pushes",
         "register_wh",
         "scheduled",
         "serial",
@@ -106,6 +111,7 @@ class VirtualMeter:
         "tamper",
         "time",
         "timetable",
+        "to_push",
     )
 
     def __init__(  # noqa: PLR0913 - what can differ between two meters
@@ -148,6 +154,12 @@ class VirtualMeter:
         self.timetable = _ON_WORKS
         self.scheduled: tuple[int, Cause] | None = None
         self.firmware = "WLG-VM-1"
+        self.pushes: Mapping[bytes, PushSetup] = ON_WORKS
+        self.push_every = 0
+        """Seconds between two pushes of the load profile; 0: none."""
+        self.pushed, self.pushed_until = 0, 0
+        self.to_push: dict[bytes, tuple[tuple[int, int], ...]] = {}
+        """By push setup, the entries of its log that have not been sent."""
         self._clock = clock
         self._stretches = [(installed, _WHOLE)]
         """From when on how many thousandths of the load are counted."""
@@ -255,6 +267,8 @@ class VirtualMeter:
         entries = self.logs.setdefault(log, [])
         entries.append((self.time.shown(at), code))
         del entries[:-LOG_MAX]
+        if log == FRAUD:
+            self.ask_push(ALARM, entries[-1])
 
     def not_authentic(self, *, replayed: bool) -> None:
         """Somebody sent what was no good: it is logged as such."""
@@ -275,6 +289,8 @@ class VirtualMeter:
         if fault is Fault.POWER_DOWN:
             self._down = _begun_or_ended(self._down, at, begins=shown)
             self.note(STANDARD, POWER_DOWN if shown else POWER_UP, at=at)
+            if shown:
+                self.ask_push(LAST_GASP, (self.time.shown(at), POWER_DOWN))
             self._measure_anew(at)
         if fault in _TAMPER:
             begins, ends, _ = _TAMPER[fault]
@@ -328,6 +344,52 @@ class VirtualMeter:
     def was_trusted(self, at: int) -> bool:
         """Whether the clock trusted itself at this instant."""
         return not any(begun <= at < ended for begun, ended in self._untrusted)
+
+    # --- what is sent unasked
+
+    def push_to(self, destination: str, *, every: int) -> None:
+        """Send everything to ``host:port`` from now on, and the rows of the load profile every so many seconds."""
+        self.pushes = {name: replace(setup, destination=destination) for name, setup in self.pushes.items()}
+        self.push_every = every
+        self.pushed_until = self._slot(self.now())
+
+    def set_push(self, name: bytes, setup: PushSetup) -> None:
+        """Take another setup."""
+        self.pushes = {**self.pushes, name: setup}
+        self.pushed_until = self.pushed_until or self._slot(self.now())
+
+    def ask_push(self, name: bytes, *entries: tuple[int, int]) -> None:
+        """Have it sent, with these entries, if there is somewhere to send it."""
+        if self.pushes[name].destination:
+            self.to_push[name] = (*self.to_push.get(name, ()), *entries)[-LOG_MAX:]
+
+    @property
+    def pushes_anything(self) -> bool:
+        """Whether anything has a destination."""
+        return self.pushes is not ON_WORKS
+
+    def take_due(self) -> list[Due]:
+        """What is to be sent now; who cannot send it puts it back."""
+        at = self.now()
+        setup, last = self.pushes[SCHEDULED], self._slot(at)
+        asked = self.to_push.pop(SCHEDULED, None) is not None
+        found = [Due(name, entries) for name, entries in self.to_push.items()]
+        self.to_push.clear()
+        spread = self.number % (setup.spread + 1)
+        if setup.destination and (asked or (last > self.pushed_until and self.time.shown(at) >= last + spread)):
+            found.append(Due(SCHEDULED, first=self.pushed_until, last=last))
+            self.pushed_until = last
+        return found
+
+    def put_back(self, due: Due) -> None:
+        """It could not be sent."""
+        if due.setup == SCHEDULED:
+            self.pushed_until = min(due.first, self.pushed_until)
+        else:
+            self.to_push[due.setup] = (*due.entries, *self.to_push.get(due.setup, ()))[-LOG_MAX:]
+
+    def _slot(self, at: int) -> int:
+        return self.time.shown(at) // (self.push_every or self.plan.period) * (self.push_every or self.plan.period)
 
     # --- the relay
 

@@ -57,10 +57,10 @@ READERS: Mapping[tuple[int, bytes], Read] = {key: reader for one in _ROOMS for k
 """Every object of a meter, and what reads it."""
 
 _INVOKERS: Mapping[tuple[int, bytes, int], Invoke] = (
-    _access.INVOKERS | _credit.INVOKERS | _measures.INVOKERS | _switches.INVOKERS | _tariff.INVOKERS
+    _access.INVOKERS | _credit.INVOKERS | _measures.INVOKERS | _pushing.INVOKERS | _switches.INVOKERS | _tariff.INVOKERS
 )
 _WRITERS: Mapping[tuple[int, bytes, int], Write] = (
-    _credit.WRITERS | _measures.WRITERS | _switches.WRITERS | _tariff.WRITERS
+    _credit.WRITERS | _measures.WRITERS | _pushing.WRITERS | _switches.WRITERS | _tariff.WRITERS
 )
 
 

@@ -117,6 +117,16 @@ def _rows(meter: VirtualMeter, name: bytes, stamps: Sequence[int]) -> list[Data]
     return rows
 
 
+def profile_rows(meter: VirtualMeter, name: bytes, first: int, last: int) -> list[Data]:
+    """The rows stamped in ``(first, last]``, epoch seconds by the meter's clock."""
+    return _rows(meter, name, [stamp for stamp in _stamps(meter, name) if first < stamp <= last])
+
+
+def log_rows(meter: VirtualMeter, entries: Sequence[tuple[int, int]]) -> list[Data]:
+    """Entries of a log: when by the meter's clock, and the code."""
+    return [structure(moment(meter, shown), uint8(code)) for shown, code in entries]
+
+
 def _log(number: int) -> Read:
     """Class 7 over an event log."""
 
@@ -135,7 +145,7 @@ def _log(number: int) -> Read:
         if attribute != 2:  # noqa: PLR2004 - buffer
             raise refused()
         places = selected_places(meter, [shown for shown, _ in entries], selection)
-        return array([structure(moment(meter, entries[at][0]), uint8(entries[at][1])) for at in places])
+        return array(log_rows(meter, [entries[at] for at in places]))
 
     return read
 

@@ -18,16 +18,19 @@ from wattledger.dlms import (
     Frame,
     FrameReader,
     HdlcLink,
+    Keys,
     LinkParameters,
     Mechanism,
     Packet,
     Server,
     WrapperReader,
 )
+from wattledger.virtual_meter._access import next_counter, spoken_keys, spoken_title
 from wattledger.virtual_meter._faults import Fault
-from wattledger.virtual_meter._measures import MANAGEMENT, PUBLIC, READER, system_title
+from wattledger.virtual_meter._measures import MANAGEMENT, PUBLIC, READER
 from wattledger.virtual_meter._meter import VirtualMeter
 from wattledger.virtual_meter._objects import MeterObjects
+from wattledger.virtual_meter._pushing import hello
 
 Chance = Callable[[int], bytes]
 
@@ -40,6 +43,9 @@ _CIPHERED = frozenset({0xC8, 0xC9, 0xCB, 0xCC, 0xCD, 0xCF, 0xD0, 0xD1, 0xD3, 0xD
 _DECIPHERING_FAILED, _COUNTER_WRONG = 5, 6
 _EXCEPTION = 0xD8
 _ASSOCIATE = b"\x60"
+_AWAY = {Fault.OFFLINE, Fault.POWER_DOWN}
+_DUMB = {*_AWAY, Fault.SILENT}
+_DIALLED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Conversation:
         self._settings = settings
         self._objects = MeterObjects(meter)
         self._servers: dict[int, Server] = {}
+        self._keys: dict[int, Keys | None] = {}
         self._said: list[bytes] = []
 
     def answers(self, apdu: bytes, *, client: int) -> list[bytes]:
@@ -71,7 +78,12 @@ class Conversation:
         server = self._servers.get(client)
         if server is None or apdu[:1] == _ASSOCIATE:  # a new association has the keys of now
             server = self._servers[client] = self._server(client)
+            self._keys[client] = meter.keys
         keys = meter.keys
+        if Fault.REBOOT in meter.faults:
+            meter.faults.discard(Fault.REBOOT)
+            meter.reboot()
+            raise _Gone
         answers = server.receive(apdu)
         self._remember(client, server)
         self._log_attacks(answers)
@@ -82,7 +94,7 @@ class Conversation:
 
     def _remember(self, client: int, server: Server) -> None:
         heard = server.protection.heard if server.protection else None
-        if heard is not None:
+        if heard is not None and self._keys.get(client) is self.meter.keys:  # under other keys counters mean nothing
             self.meter.heard[client] = max(heard, self.meter.heard.get(client, -1))
 
     def _log_attacks(self, answers: list[bytes]) -> None:
@@ -106,7 +118,12 @@ class Conversation:
         heard = meter.heard.get(client)
         if client == MANAGEMENT and meter.keys is not None:
             access = ClientAccess(
-                Mechanism.GMAC, keys=meter.keys, suite=meter.suite, authenticated=True, encrypted=True, heard=heard
+                Mechanism.GMAC,
+                keys=spoken_keys(meter),
+                suite=meter.suite,
+                authenticated=True,
+                encrypted=True,
+                heard=heard,
             )
         elif client == READER and meter.password is not None:
             access = ClientAccess(Mechanism.LOW, password=meter.password)
@@ -118,15 +135,11 @@ class Conversation:
             self._objects,
             client=client,
             access=access,
-            title=system_title(meter),
+            title=spoken_title(meter),
             challenge=lambda: self._settings.chance(_CHALLENGE_BYTES),
-            next_counter=self._next_counter,
+            next_counter=lambda: next_counter(meter),
             pdu_max=self._settings.pdu_max,
         )
-
-    def _next_counter(self) -> int:
-        self.meter.counter += 1
-        return self.meter.counter
 
 
 class MeterLine:
@@ -136,6 +149,7 @@ class MeterLine:
         self.meters: Mapping[int, VirtualMeter] = {meter.number: meter for meter in meters}
         self._settings = settings
         self._talking: set[asyncio.Task[None]] = set()
+        self._dialling = asyncio.Semaphore(_DIALLED_AT_ONCE)
 
     @asynccontextmanager
     async def shared(self, *, host: str, port: int) -> AsyncIterator[int]:
@@ -148,6 +162,35 @@ class MeterLine:
         """One meter behind a port of its own."""
         async with self._listening(meter, host, port) as bound:
             yield bound
+
+    async def dial(self, meter: VirtualMeter, *, host: str, port: int) -> None:
+        """Connect in to a head-end, say who is there, and answer on that connection until it ends.
+
+        Raises ``OSError`` where nobody listens.
+        """
+        async with self._dialling:
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(Packet(OWN_ADDRESS, MANAGEMENT, hello(meter)).encoded)
+        try:
+            with suppress(ConnectionError, DlmsError, _Gone):
+                await writer.drain()
+                await self._wrapped(meter, await reader.read(_CHUNK), reader, writer)
+        finally:
+            writer.close()
+
+    async def keep_dialled(self, *, host: str, port: int, pause: float = 10) -> None:
+        """All meters connect in, and again ``pause`` seconds after a connection ended or failed, until cancelled."""
+
+        async def stay(meter: VirtualMeter) -> None:
+            while True:
+                if not meter.faults & _AWAY:
+                    with suppress(OSError):
+                        await self.dial(meter, host=host, port=port)
+                await asyncio.sleep(pause)
+
+        async with asyncio.TaskGroup() as staying:
+            for meter in self.meters.values():
+                staying.create_task(stay(meter))
 
     @asynccontextmanager
     async def _listening(self, meter: VirtualMeter | None, host: str, port: int) -> AsyncIterator[int]:
@@ -173,7 +216,7 @@ class MeterLine:
     async def _talk(
         self, meter: VirtualMeter | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if meter is not None and Fault.OFFLINE in meter.faults:
+        if meter is not None and meter.faults & _AWAY:
             return
         first = await reader.read(_CHUNK)
         if first[:1] == bytes((_FLAG,)) and meter is not None:
@@ -199,7 +242,7 @@ class MeterLine:
 
     async def _answer(self, talk: Conversation, packet: Packet, writer: asyncio.StreamWriter) -> None:
         faults = talk.meter.faults
-        if faults & {Fault.OFFLINE, Fault.SILENT}:
+        if faults & _DUMB:
             return
         if Fault.SLOW in faults:
             await asyncio.sleep(self._settings.slow_seconds)
@@ -224,7 +267,7 @@ class MeterLine:
             cut = False
             while link is not None and link.received:
                 asked = link.received.pop(0)
-                if meter.faults & {Fault.OFFLINE, Fault.SILENT}:
+                if meter.faults & _DUMB:
                     continue
                 if Fault.SLOW in meter.faults:
                     await asyncio.sleep(self._settings.slow_seconds)
