@@ -190,7 +190,7 @@ def plan_cut_off(tx: Transaction, *, contract_id: str, policy: CutOffPolicy, cau
     """
     wallet = prepay.wallet(tx, contract_id=contract_id, now=now)
     contract = _in_force(tx, contract_id, now)
-    if wallet.available.micro > 0 or contract is None:
+    if wallet.available.micro > 0 or wallet.kept != prepay.WALLET or contract is None:
         return
     point = contract.service_point_id
     state = _locked(tx, point).state

@@ -45,6 +45,16 @@ from wattledger.prepay._deduction import (
     settle_due,
     settlement_due,
 )
+from wattledger.prepay._delivery import (
+    DeliveryState,
+    DeliveryStatus,
+    PlaceRefused,
+    WalletDelivery,
+    deliver_due,
+    deliveries_of,
+    failed_deliveries,
+    keep_credit,
+)
 from wattledger.prepay._facts import (
     BalanceExhausted,
     BalanceLow,
@@ -83,7 +93,9 @@ from wattledger.prepay._recharges import (
 from wattledger.prepay._refunds import RefundNotCovered, give_again, take_back
 from wattledger.prepay._social import Grant, GrantRefused, grants_of
 from wattledger.prepay._standing import EmergencyNotOffered, emergency_account, emergency_owed, take_emergency_credit
+from wattledger.prepay._tokens import StsDelivery, TokenMeter
 from wattledger.prepay._wallets import (
+    WALLET,
     Wallet,
     WalletNotFound,
     WalletsSummary,
@@ -96,8 +108,10 @@ from wattledger.prepay._wallets import (
     wallets_summary,
 )
 from wattledger.prepay._waterfall import DebtShare, Due, Part, split
+from wattledger.prepay.ports import CreditDelivery, Delivered, Delivery, DeliveryDelayed, DeliveryFailed
 
 __all__ = [
+    "WALLET",
     "Agent",
     "AgentRefused",
     "ArrearsRule",
@@ -106,12 +120,19 @@ __all__ = [
     "BalanceLow",
     "BalanceRestored",
     "Closing",
+    "CreditDelivery",
     "Debt",
     "DebtCaps",
     "DebtConflict",
     "DebtRefused",
     "DebtShare",
     "DebtTerms",
+    "Delivered",
+    "Delivery",
+    "DeliveryDelayed",
+    "DeliveryFailed",
+    "DeliveryState",
+    "DeliveryStatus",
     "DepositRefused",
     "Due",
     "EmergencyCreditLent",
@@ -122,6 +143,7 @@ __all__ = [
     "Grant",
     "GrantRefused",
     "Part",
+    "PlaceRefused",
     "Policy",
     "PolicyConflict",
     "PolicyNotFound",
@@ -134,7 +156,10 @@ __all__ = [
     "RechargeWanted",
     "RefundNotCovered",
     "Step",
+    "StsDelivery",
+    "TokenMeter",
     "Wallet",
+    "WalletDelivery",
     "WalletNotFound",
     "WalletsSummary",
     "agent_named",
@@ -147,14 +172,18 @@ __all__ = [
     "debt_account",
     "debts_of",
     "deduct",
+    "deliver_due",
+    "deliveries_of",
     "deposit_account",
     "deposit_of",
     "emergency_account",
     "emergency_owed",
+    "failed_deliveries",
     "fund_agent",
     "give_again",
     "grant_units",
     "grants_of",
+    "keep_credit",
     "latest_recharge",
     "lend_float",
     "load_policy",

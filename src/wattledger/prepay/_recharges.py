@@ -12,11 +12,13 @@ from wattledger import ledger
 from wattledger.kernel import Money, Problem, stable_id
 from wattledger.prepay import _tables as t
 from wattledger.prepay._debts import close_paid, debt_account, debt_shares
+from wattledger.prepay._delivery import ask_delivery
 from wattledger.prepay._facts import RechargeCredited
 from wattledger.prepay._policy import DEFAULT, policy_named
 from wattledger.prepay._standing import emergency_account, emergency_owed, keep_standing, policy_of
 from wattledger.prepay._wallets import (
     AGENT,
+    WALLET,
     ensure_wallets,
     locked_wallets,
     post_accrual,
@@ -137,6 +139,12 @@ def recharge(tx: Transaction, *, contract_id: str, amount: Money, method: str, k
     )
     close_paid(tx, [part.debt_id for part in parts if part.debt_id is not None])
     held = ledger.balance(tx, account_id=wallet_account(contract_id))
+    if row.delivery != WALLET:
+        for part in parts:
+            if part.kind == "wallet":
+                ask_delivery(
+                    tx, contract_id=contract_id, via=row.delivery, amount=part.amount, cause=recharge_id, now=now
+                )
     repaid = not emergency_owed(tx, contract_id=contract_id, currency=row.currency).micro
     available = keep_standing(tx, row=row, available=held, now=now, tells=False, repaid=repaid)
     done = Recharge(

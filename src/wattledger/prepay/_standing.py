@@ -12,6 +12,7 @@ from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import BalanceLow, EmergencyCreditLent, RechargeWanted
 from wattledger.prepay._policy import Policy, policy_named
 from wattledger.prepay._wallets import (
+    WALLET,
     WalletState,
     crossing,
     daily_mean_micro,
@@ -95,7 +96,13 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
         account = emergency_account(contract)
         armed = row.emergency_armed or (contract in rearming and (account not in owing or not owing[account].micro))
         terms = policy.emergency
-        if armed and row.closed_at is None and terms.offer == "automatic" and available <= 0 < available + terms.amount:
+        if (
+            armed
+            and row.closed_at is None
+            and row.delivery == WALLET
+            and terms.offer == "automatic"
+            and available <= 0 < available + terms.amount
+        ):
             lent[contract] = Money(terms.amount, row.currency)
             available, armed = available + terms.amount, False
             loans[contract] += 1

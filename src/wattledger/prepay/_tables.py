@@ -24,6 +24,7 @@ wallet = sa.Table(
     sa.Column("auto_armed", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("auto_crossings", sa.Integer, nullable=False, server_default="0"),
     sa.Column("closed_at", Instant),
+    sa.Column("delivery", sa.String(40), nullable=False, server_default="wallet"),  # where its credit is kept
     sa.Column("closings", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("state IN ('ok', 'low', 'empty')", name="state"),
     sa.Index("ix_wallet_posted_day", "posted_day"),
@@ -125,4 +126,49 @@ social_grant = sa.Table(
     sa.CheckConstraint("kind IN ('money', 'energy')", name="kind"),
     sa.CheckConstraint("amount > 0", name="amount"),
     sa.Index("ix_social_grant_contract_id", "contract_id", "month_start"),
+)
+
+credit_delivery = sa.Table(
+    "credit_delivery",
+    metadata,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60), sa.ForeignKey("wallet.contract_id"), nullable=False),
+    sa.Column("via", sa.String(40), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("cause", sa.String(120), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("not_before", Instant, nullable=False),
+    sa.Column("done_at", Instant),
+    sa.Column("receipt", sa.String(40)),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.CheckConstraint("state IN ('waiting', 'sent', 'delivered', 'failed')", name="state"),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    sa.Index("ix_credit_delivery_state", "state", "not_before"),
+    sa.Index("ix_credit_delivery_contract_id", "contract_id", "asked_at"),
+)
+
+vending_meter = sa.Table(
+    "vending_meter",
+    metadata,
+    sa.Column("meter_id", sa.String(60), primary_key=True),
+    sa.Column("last_tid", sa.Integer),
+)
+
+vended_token = sa.Table(
+    "vended_token",
+    metadata,
+    sa.Column("delivery_id", sa.String(60), sa.ForeignKey("credit_delivery.id"), primary_key=True),
+    sa.Column("contract_id", sa.String(60), nullable=False),
+    sa.Column("meter_id", sa.String(60), nullable=False),
+    sa.Column("segment_start", Instant, nullable=False),
+    sa.Column("tid", sa.Integer),
+    sa.Column("units", sa.BigInteger, nullable=False),  # of 0.1 kWh
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("digits", sa.String(20)),
+    sa.Column("issued_at", Instant, nullable=False),
+    sa.UniqueConstraint("meter_id", "tid"),
+    sa.Index("ix_vended_token_contract_id", "contract_id", "segment_start"),
 )

@@ -18,6 +18,9 @@ from wattledger.store import Fact, Row, Transaction, chunked
 
 WalletState = Literal["ok", "low", "empty"]
 
+WALLET = "wallet"
+"""Where the credit of a wallet is kept, unless a meter keeps it."""
+
 _DAY = 86_400
 _RECENT_DAYS_MAX = 15
 _RECENT_DAYS_MIN = 3
@@ -36,7 +39,10 @@ class WalletNotFound(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A wallet at an instant. ``days_left`` reckons with the mean of the last days' own use."""
+    """A wallet at an instant. ``days_left`` reckons with the mean of the last days' own use.
+
+    ``kept`` is ``wallet``, or the name of the delivery that brings the credit to a meter, which keeps it.
+    """
 
     contract_id: str
     ledger_balance: Money
@@ -46,6 +52,7 @@ class Wallet:
     low_threshold: Money
     days_left: int | None
     daily_mean: Money | None
+    kept: str = WALLET
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +344,7 @@ def _wallet(row: Row, balance: Money, now: datetime) -> Wallet:
         low_threshold=Money(row.low_threshold, row.currency),
         days_left=days_left(available.micro, mean),
         daily_mean=None if mean is None else Money(mean, row.currency),
+        kept=row.delivery,
     )
 
 

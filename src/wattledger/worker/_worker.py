@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from wattledger import billing, control, notices, prepay
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Does what is due, again and again, in a thread of its own; or once, when asked."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that the worker works with
         self,
         *,
         store: Store,
@@ -30,6 +30,7 @@ class Worker:
         policy: control.CutOffPolicy,
         delivery: notices.DeliveryRules | None = None,
         poll: timedelta = timedelta(seconds=0.25),
+        credit: Mapping[str, prepay.CreditDelivery] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -37,6 +38,7 @@ class Worker:
         self._channels = channels
         self._delivery = delivery
         self._policy = policy
+        self._credit = dict(credit or {})
         self._handlers = reactions(policy)
         self._poll_seconds = poll / timedelta(seconds=1)
         self._wake = threading.Event()
@@ -68,7 +70,14 @@ class Worker:
 
     def settle(self) -> None:
         """Do everything that is due now, commands included, and return when nothing is left to do."""
-        while self._facts() + self._commands(here=True) + self._daily() + self._dated() + self._corrections():
+        while (
+            self._facts()
+            + self._commands(here=True)
+            + self._daily()
+            + self._dated()
+            + self._deliveries()
+            + self._corrections()
+        ):
             pass
         self._notices()
 
@@ -82,6 +91,7 @@ class Worker:
                 self._commands(here=False)
                 self._daily()
                 self._dated()
+                self._deliveries()
                 if self._corrections():
                     self._wake.set()  # a shard at a time, so that commands do not wait for a thousand bills
             except Exception:  # noqa: BLE001 - the loop outlives whatever fails in one round
@@ -124,6 +134,11 @@ class Worker:
                 return 0  # the usual case takes no write lock
         with self._store.write() as tx:
             return prepay.settle_due(tx, now=now)
+
+    def _deliveries(self) -> int:
+        if not self._credit:
+            return 0
+        return prepay.deliver_due(self._store, ways=self._credit, now=self._clock.now())
 
     def _dated(self) -> int:
         """Temporary supplies that begin, end or can be closed, and protections that are over."""
