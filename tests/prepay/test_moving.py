@@ -10,7 +10,7 @@ from grid import APRIL, FLAT, MARCH, Grid, intervals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wattledger import billing, ledger, prepay, registry
+from wattledger import billing, ledger, payments, prepay, registry
 from wattledger.kernel import Energy, Money
 from wattledger.prepay import DebtTerms
 from wattledger.store import recent_facts
@@ -164,7 +164,7 @@ def test_an_agent_sells_no_more_than_the_float(home: Grid) -> None:
     sound(home)
 
 
-def test_a_wallet_asks_for_a_recharge_once_per_crossing(home: Grid) -> None:
+def test_a_wallet_asks_for_a_recharge_once_per_crossing(home: Grid, worker_of: Callable[[Grid], Worker]) -> None:
     def wanted() -> list[str]:
         with home.store.read() as tx:
             told = recent_facts(tx, limit=100)
@@ -188,7 +188,11 @@ def test_a_wallet_asks_for_a_recharge_once_per_crossing(home: Grid) -> None:
     home.recharge("h0", "20", key="3")
     home.deliver("9", {"h0": intervals([40_000], start=MARCH + timedelta(hours=3))})
     assert wanted() == ["auto:h0:1", "auto:h0:2"]
+    worker_of(home).settle()
     with home.store.write() as tx:
+        order = payments.NewOrder(contract_id="h0", provider="wechat", amount=cny("20"), key="auto:h0:1")
+        placed = payments.place_order(tx, wanted=order, now=home.clock.now() + timedelta(minutes=1))
+        assert placed.expires_at == home.clock.now() + timedelta(minutes=30)  # it was there already
         prepay.stop_auto_recharge(tx, contract_id="h0")
     home.recharge("h0", "50", key="4")
     home.deliver("10", {"h0": intervals([99_000], start=MARCH + timedelta(hours=4))})

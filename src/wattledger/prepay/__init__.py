@@ -108,7 +108,7 @@ from wattledger.prepay._wallets import (
     wallets_summary,
 )
 from wattledger.prepay._waterfall import DebtShare, Due, Part, split
-from wattledger.prepay.ports import CreditDelivery, Delivered, Delivery, DeliveryDelayed, DeliveryFailed
+from wattledger.prepay.ports import Collector, CreditDelivery, Delivered, Delivery, DeliveryDelayed, DeliveryFailed
 
 __all__ = [
     "WALLET",
@@ -120,6 +120,7 @@ __all__ = [
     "BalanceLow",
     "BalanceRestored",
     "Closing",
+    "Collector",
     "CreditDelivery",
     "Debt",
     "DebtCaps",

@@ -1,4 +1,4 @@
-"""What ``prepay`` asks of whoever brings credit to where it is used up: the wallet itself, or a meter that keeps it."""
+"""What ``prepay`` asks of others: to bring credit to where it is used up, and to collect money."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from wattledger.kernel import Money, Problem
+from wattledger.prepay._facts import RechargeWanted
+from wattledger.store import Transaction
 
 
 class DeliveryDelayed(Problem):
@@ -57,4 +59,15 @@ class CreditDelivery(Protocol):
 
     def deliver(self, delivery: Delivery) -> Delivered:
         """Bring the credit; raises :class:`DeliveryDelayed` and :class:`DeliveryFailed`."""
+        ...
+
+
+class Collector(Protocol):
+    """Collects money for wallets that recharge themselves."""
+
+    def collect(self, tx: Transaction, *, wanted: RechargeWanted) -> None:
+        """Begin to collect what is wanted, in the unit of work in which it is told; nobody is talked to in it.
+
+        Safe to repeat by ``wanted.key``, which is this crossing's own. What is collected comes back as a recharge.
+        """
         ...

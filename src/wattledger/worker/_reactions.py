@@ -5,13 +5,34 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from wattledger import billing, control, notices, prepay, pricing, registry
+from wattledger import billing, control, notices, payments, prepay, pricing, registry
 from wattledger.kernel import Money, Period, zone_named
 from wattledger.store import Handlers, Transaction
 
 
-def reactions(policy: control.CutOffPolicy) -> Handlers:
+class OrderCollector:
+    """Collects for wallets that recharge themselves by an order at the provider that the customer chose.
+
+    A provider that was given a mandate takes the money by itself; with any other the order waits for its payer.
+    """
+
+    def collect(self, tx: Transaction, *, wanted: prepay.RechargeWanted) -> None:
+        """Place the order, once for each crossing."""
+        order = payments.NewOrder(
+            contract_id=_contract(wanted.contract_id),
+            provider=wanted.method,
+            amount=Money(wanted.amount_micro, wanted.currency),
+            key=wanted.key,
+        )
+        payments.place_order(tx, wanted=order, now=wanted.at)
+
+
+def reactions(policy: control.CutOffPolicy, *, collector: prepay.Collector | None = None) -> Handlers:
     """The handlers of every fact that something follows from."""
+    collects = collector or OrderCollector()
+
+    def wanted(tx: Transaction, fact: prepay.RechargeWanted) -> None:
+        collects.collect(tx, wanted=fact)
 
     def exhausted(tx: Transaction, fact: prepay.BalanceExhausted) -> None:
         control.plan_cut_off(
@@ -35,6 +56,7 @@ def reactions(policy: control.CutOffPolicy) -> Handlers:
         pricing.PricesPublished: (_reprice_series,),
         pricing.LoadExceeded: (_tell_load,),
         registry.FactTold: (_reprice_contract,),
+        prepay.RechargeWanted: (wanted,),
         registry.TermsChanged: (_begin_prepay,),
     }
 
