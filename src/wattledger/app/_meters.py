@@ -121,7 +121,7 @@ async def _served(line: MeterLine, meters: list[VirtualMeter], fleet: MeterFleet
             if fleet.dial is not None:
                 host, port = fleet.dial
                 await _beside(listening, line.keep_dialled(host=host, port=port))
-                where = f"the other end: they connect in to {host}:{port}"
+                where = f"connecting in to {host}:{port}"
             elif fleet.own_ports:
                 ports = [
                     await listening.enter_async_context(
@@ -129,16 +129,16 @@ async def _served(line: MeterLine, meters: list[VirtualMeter], fleet: MeterFleet
                     )
                     for place, meter in enumerate(meters)
                 ]
-                where = f"{fleet.host}:{ports[0]}" + (f" to {max(ports)}" if len(ports) > 1 else "")
+                where = f"at {fleet.host}:{ports[0]}" + (f" to {max(ports)}" if len(ports) > 1 else "")
             else:
                 port = await listening.enter_async_context(line.shared(host=fleet.host, port=fleet.port))
-                where = f"{fleet.host}:{port}, addresses 1 to {len(meters)}"
+                where = f"at {fleet.host}:{port}, addresses 1 to {len(meters)}"
         except (OSError, OverflowError) as error:
             said = getattr(error, "strerror", None) or str(error)
             raise PortRefused(
                 f"cannot listen on {fleet.host}:{fleet.port}: {said}", remedy="choose another --port"
             ) from error
-        sys.stdout.write(f"{many} at {where} (Ctrl-C stops)\n")
+        sys.stdout.write(f"{many} {where} (Ctrl-C stops)\n")
         sys.stdout.flush()
         await stop.wait()
 
