@@ -128,6 +128,43 @@ def test_a_slow_meter_is_kept_with_a_later_batch(head: HeadEnd, monkeypatch: pyt
     assert complete(head, "slow", *names(5))
 
 
+def test_who_collects_steadily_waits_for_no_slow_meter(head: HeadEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    head.add("slow")
+    whole = PaperSession.read_profile
+
+    async def waits(self: PaperSession, *, profile: str, start: int, end: int) -> headend.ProfileRows:
+        if self._meter is head.meter("slow"):
+            head.add("late")
+            while not head.readings.taken_together:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)  # until somebody who was due later has been kept
+        return await whole(self, profile=profile, start=start, end=end)
+
+    monkeypatch.setattr(PaperSession, "read_profile", waits)
+    done = asyncio.run(headend.collect(tools=head.tools(), policy=replace(POLICY, linger=0), steadily=True))
+    assert (done.reached, done.failed) == (2, {})
+    assert complete(head, "slow", "late")
+
+
+def test_a_lease_lasts_as_long_as_life_does_where_the_clock_runs_faster(
+    head: HeadEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head.add("m")
+    whole = PaperSession.read_profile
+    others: list[int] = []
+
+    async def takes_long(self: PaperSession, *, profile: str, start: int, end: int) -> headend.ProfileRows:
+        if not others:
+            head.later()
+            other = await headend.collect(tools=replace(head.tools(), clock_speed=600), policy=POLICY)
+            others.append(other.reached)
+        return await whole(self, profile=profile, start=start, end=end)
+
+    monkeypatch.setattr(PaperSession, "read_profile", takes_long)
+    asyncio.run(headend.collect(tools=replace(head.tools(), clock_speed=600), policy=POLICY))
+    assert others == [0]
+    assert head.meter().sessions_most == 1
+
+
 def test_a_delivery_that_cannot_be_kept_fails_alone(head: HeadEnd) -> None:
     head.add(*names(30))
     head.readings.refuses = {"m0007"}

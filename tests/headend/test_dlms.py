@@ -237,6 +237,16 @@ def test_a_column_that_is_asked_for_once_is_remembered() -> None:
     asyncio.run(act())
 
 
+def test_columns_that_nobody_wants_are_left_out() -> None:
+    async def act() -> None:
+        async with rig(keys=key_set(0), columns="1-0:2.8.0,1-0:9.8.0") as meter, opened(meter) as session:
+            rows = await session.read_profile(profile="1-0:99.1.0", start=epoch(NOW) - 9_000, end=epoch(NOW))
+            assert rows.channels == CHANNELS[1:]
+            assert rows.values.tolist() == meter.rows.within(epoch(NOW) - 9_000, epoch(NOW)).values[:, 1:].tolist()
+
+    asyncio.run(act())
+
+
 def test_what_a_meter_does_not_have_is_no_data() -> None:
     async def act() -> None:
         async with rig(keys=key_set(0)) as meter, opened(meter) as session:

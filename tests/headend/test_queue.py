@@ -85,6 +85,14 @@ def test_the_lease_of_a_dead_process_runs_out_and_its_late_word_frees_nobody(sto
     assert claim(store, now=later) == []
 
 
+def test_whoever_knows_that_the_others_are_dead_need_not_wait(store: Store) -> None:
+    meters(store, "a", "b", "c")
+    assert claim(store, limit=2, holder="dead") == ["a", "b"]
+    with store.write() as tx:
+        assert headend.drop_leases(tx, now=NOW) == 2
+    assert claim(store) == ["a", "b", "c"]
+
+
 def test_behind_one_concentrator_only_so_many_at_a_time(store: Store) -> None:
     meters(store, "a", "b", "c", "d", concentrator="c1")
     meters(store, "e", "f", concentrator="c2")

@@ -23,7 +23,7 @@ from typing import TypeVar, final
 
 from wattledger.headend._asks import keep_answers, waiting_asks
 from wattledger.headend._clocks import ClockPolicy, keep_clocks, put_off
-from wattledger.headend._commands import note_relay, open_commands
+from wattledger.headend._commands import expire_commands, note_relay, open_commands
 from wattledger.headend._counters import (
     Block,
     MeterCounters,
@@ -63,7 +63,7 @@ class CollectionPolicy:
     sessions: int = 200
     per_concentrator: int = 4
     batch: int = 250
-    linger: int = 1
+    linger: float = 1
     reads_max: int = 8
     registers: tuple[str, ...] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -85,7 +85,8 @@ class Collected:
 class Tools:
     """What collection is handed: where things are kept, who speaks, who takes readings, keys, time and chance.
 
-    ``vault`` may be ``None`` where no meter has keys. ``pause`` waits between read-backs.
+    ``vault`` may be ``None`` where no meter has keys. ``pause`` waits between read-backs. ``clock_speed`` is how many
+    seconds of ``clock`` pass in one of life: a conversation takes its time in life, whatever the clock says.
     """
 
     store: Store
@@ -96,23 +97,33 @@ class Tools:
     jitter: Jitter
     metrics: Metrics = field(default_factory=Metrics)
     pause: Pause = asyncio.sleep
+    clock_speed: int = 1
 
 
-async def collect(*, tools: Tools, policy: CollectionPolicy, only: Collection[str] | None = None) -> Collected:
+async def collect(
+    *, tools: Tools, policy: CollectionPolicy, only: Collection[str] | None = None, steadily: bool = False
+) -> Collected:
     """Talk to every meter, or to ``only`` these, that there is something to ask now; ends when none is left.
+
+    ``steadily`` is for whoever collects all the time: meters that become due while slow ones are waited for are talked
+    to at once, so the round may last as long as there is always one.
 
     Being cancelled leaves everything true: what was kept is kept, what was not is still due.
     """
-    return await _Round(tools, policy, only).run()
+    return await _Round(tools, policy, only, steadily=steadily).run()
 
 
 @final
 class _Round:
-    def __init__(self, tools: Tools, policy: CollectionPolicy, only: Collection[str] | None) -> None:
-        self._tools, self._policy, self._only = tools, policy, only
+    def __init__(self, tools: Tools, policy: CollectionPolicy, only: Collection[str] | None, *, steadily: bool) -> None:
+        self._tools, self._policy, self._only, self._steadily = tools, policy, only, steadily
         self._holder = new_id("visit")
         self._visitor = Visitor(
-            clock=tools.clock, write=self._write, limits=policy.limits, clocks=policy.clocks, pause=tools.pause
+            clock=tools.clock,
+            write=self._write,
+            limits=policy.limits,
+            clocks=policy.clocks.at_speed(tools.clock_speed),
+            pause=tools.pause,
         )
         self._database = asyncio.Lock()  # one unit of work at a time: SQLite has one writer, and waits by polling
         self._under_way: set[asyncio.Task[None]] = set()
@@ -142,7 +153,7 @@ class _Round:
                     raise self._broken
                 if self._ended:
                     await self._keep_batch()
-                    exhausted = False  # a meter may be due again, or a place behind its concentrator free
+                exhausted = False  # a meter may be due again, or a place behind its concentrator free
         finally:
             for task in self._under_way:
                 task.cancel()
@@ -186,10 +197,17 @@ class _Round:
         self._tools.metrics.spent += self._tools.clock.now() - began
 
     async def _gather(self) -> None:
-        """Wait until a batch has ended, or the first of it waited long enough, or nothing is under way."""
-        while not self._ended and self._under_way:
-            self._more.clear()
-            await self._more.wait()
+        """Wait until a batch has ended, or the first of it waited long enough, or nothing is under way.
+
+        Where meters are collected steadily nothing may have ended: it is time to look who else is due.
+        """
+        try:
+            async with asyncio.timeout(self._policy.linger if self._steadily else None):
+                while not self._ended and self._under_way:
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            return
         try:
             async with asyncio.timeout(self._policy.linger):
                 while self._under_way and len(self._ended) < min(self._policy.batch, self._policy.sessions // 2 or 1):
@@ -214,13 +232,15 @@ class _Round:
     def _claimed(self, tx: Transaction, *, limit: int) -> list[Visit | Outcome]:
         """Lease meters, and find all that they are to be asked. One whose visit cannot begin has ended."""
         now = self._tools.clock.now()
+        if self._only is None:
+            expire_commands(tx, now=now)
         leases = lease(
             tx,
             holder=self._holder,
             limit=limit,
             per_concentrator=self._policy.per_concentrator,
             now=now,
-            until=now + lasts(self._policy.limits),
+            until=now + lasts(self._policy.limits) * self._tools.clock_speed,
             only=self._only,
         )
         ids = [one.link.meter_id for one in leases]

@@ -46,6 +46,7 @@ class Plan:
     counter: bytes
     stamped_at_end: bool
     deviation: int | None
+    columns: frozenset[str]
 
     @classmethod
     def of(cls, link: MeterLink) -> Plan:
@@ -70,6 +71,7 @@ class Plan:
                 counter=obis(told.get("counter", "0-0:43.1.0")),
                 stamped_at_end={"end": True, "start": False}[told.get("stamp", "end")],
                 deviation=int(told["deviation"]) if "deviation" in told else None,
+                columns=frozenset(filter(None, told.get("columns", "").split(","))),
             )
         except (ValueError, KeyError, DlmsError) as error:
             raise Unreachable(

@@ -14,6 +14,7 @@ What a link may say in its options, all text:
 ``counter``     the object that counts our frames in the meter: 0-0:43.1.0 unless told
 ``stamp``       which end of its interval a profile row is stamped with: ``end`` (default) or ``start``
 ``deviation``   minutes from the meter's local time to UTC, for meters that leave it open
+``columns``     which columns of profiles are handed on, as ``1-0:1.8.0,1-0:2.8.0``: all unless told
 ==============  ==========================================================================================
 
 With a unicast key the association is HLS-GMAC and everything is authenticated and encrypted; with a password alone it
@@ -373,7 +374,12 @@ class _DlmsSession:
         if clock is None or not isinstance(period, int) or period <= 0:
             raise self._senseless(f"{profile} has no clock among its columns, or no period")
         status = next((at for at, (_, which, _) in enumerate(objects) if which == _STATUS), None)
-        columns = [at for at, (kind, _, attribute) in enumerate(objects) if kind in _SCALER_AT and attribute == 2]  # noqa: PLR2004
+        wanted = self._plan.columns
+        columns = [
+            at
+            for at, (kind, which, attribute) in enumerate(objects)
+            if kind in _SCALER_AT and attribute == 2 and (not wanted or _short(which) in wanted)  # noqa: PLR2004
+        ]
         scalers = [Reference(objects[at][0], objects[at][1], _SCALER_AT[objects[at][0]]) for at in columns]
         told = await self._read(*scalers) if scalers else []
         channels = []

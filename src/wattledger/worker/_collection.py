@@ -76,7 +76,7 @@ class Collector:
         with store.write() as tx:
             headend.expire_commands(tx, now=clock.now())
         try:
-            return await headend.collect(tools=self._tools, policy=self._policy)
+            return await headend.collect(tools=self._tools, policy=self._policy, steadily=True)
         finally:
             self._wake_worker()
 
