@@ -2,7 +2,7 @@ import pytest
 
 from wattledger.demo import Simulation, Town, TownPlan
 from wattledger.demo._clock import TownClock
-from wattledger.demo._meters import VirtualMeters
+from wattledger.demo._meters import TownMeters
 from wattledger.demo._people import People
 
 
@@ -20,4 +20,4 @@ def town(plan: TownPlan) -> Town:
 def simulation(town: Town) -> Simulation:
     """The town with a clock that stands at its beginning."""
     clock = TownClock(start=town.plan.start, speed=600, monotonic_ns=lambda: 0)
-    return Simulation(town=town, clock=clock, meters=VirtualMeters(town=town, clock=clock), people=People(town))
+    return Simulation(town=town, clock=clock, meters=TownMeters(town=town, clock=clock), people=People(town))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import cast
 
-from wattledger import billing, control, ledger, notices, prepay, pricing, readings, registry, store, tariffs
+from wattledger import billing, control, headend, ledger, notices, prepay, pricing, readings, registry, store, tariffs
 from wattledger.api import models as m
 from wattledger.api.models import RechargeStep
 from wattledger.kernel import (
@@ -561,7 +561,9 @@ def _near_zero(tx: Transaction, now: datetime) -> list[m.WalletRow]:
 
 
 def _event_views(tx: Transaction, now: datetime) -> list[m.EventView]:
-    facts = store.recent_facts(tx, limit=_EVENT_ROWS, without=[billing.BillPosted, billing.BillCorrected])
+    # What became of a supply is told by the supply control, once; the head-end's command was its means.
+    told_by_others = [billing.BillPosted, billing.BillCorrected, headend.CommandSettled]
+    facts = store.recent_facts(tx, limit=_EVENT_ROWS, without=told_by_others)
     names = registry.account_names(tx, contract_ids={f.contract_id for f in facts if f.contract_id}, at=now)
     return [
         m.EventView(

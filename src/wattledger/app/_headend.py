@@ -275,7 +275,7 @@ class MeterDesk:
     ) -> None:
         self.tools = tools
         self.policy = policy or headend.CollectionPolicy()
-        self.patience = patience
+        self.patience = patience * tools.clock_speed
         self._pause = threading.Event()
 
     def collect(self, *, only: Sequence[str] | None = None) -> headend.Collected:
@@ -357,7 +357,9 @@ class LinkedSwitches:
     def read_relay(self, *, meter_id: str) -> control.RelayState:
         """Attributes 2 and 3 of the disconnector; raises :class:`control.MeterUnreachable`."""
         try:
-            asked = self._desk.ask(headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay"))
+            asked = self._desk.ask(
+                headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay", valid_for=2 * self._desk.patience)
+            )
         except headend.MeterNotLinked as problem:
             raise control.MeterUnreachable(str(problem)) from problem
         if asked.answer is None:
@@ -384,8 +386,16 @@ class LinkedSwitches:
             raise control.MeterUnreachable(done.detail or f"meter {meter_id} did not answer")
 
 
-def tools_for(store: Store, *, clock: Clock, deliver: Deliver, vault: headend.Vault | None) -> headend.Tools:
-    """What collection is handed in a system."""
+def tools_for(
+    store: Store,
+    *,
+    clock: Clock,
+    deliver: Deliver,
+    vault: headend.Vault | None,
+    drivers: Sequence[headend.Driver] = (),
+    clock_speed: int = 1,
+) -> headend.Tools:
+    """What collection is handed in a system; ``drivers`` are spoken beside those that are installed."""
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
     def jitter(seconds: int) -> int:
@@ -393,9 +403,10 @@ def tools_for(store: Store, *, clock: Clock, deliver: Deliver, vault: headend.Va
 
     return headend.Tools(
         store=store,
-        drivers=headend.installed_drivers(),
+        drivers={**headend.installed_drivers(), **{driver.name: driver for driver in drivers}},
         sink=ReadingsSink(deliver),
         vault=vault,
         clock=clock,
         jitter=jitter,
+        clock_speed=clock_speed,
     )

@@ -45,6 +45,7 @@ class System:
 
     ``data``    the folder beside the database: the master key of the meters' keys may lie there
     ``switch``  who switches supplies, where that is not the head-end
+    ``drivers``, ``collection``  what the head-end speaks beside what is installed, and how it collects
     """
 
     def __init__(  # noqa: PLR0913 - everything that can differ between two systems
@@ -54,6 +55,8 @@ class System:
         clock: Clock,
         data: Path,
         switch: control.SwitchPort | None = None,
+        drivers: Sequence[headend.Driver] = (),
+        collection: headend.CollectionPolicy | None = None,
         zone: str = "UTC",
         clock_speed: int = 1,
         policy: control.CutOffPolicy | None = None,
@@ -72,6 +75,7 @@ class System:
         self.channels = channels or (notices.LogChannel(),)
         self.clock_speed = clock_speed
         self._data, self._switch, self._policy = data, switch, policy or control.CutOffPolicy()
+        self._drivers, self._collection = drivers, collection
         self._corrections, self._executor = corrections, executor
         self._delivery, self._poll = delivery, poll
         self.desk = Desk(store=store, clock=clock, wake=self.wake, rules=rules, policy=decisions)
@@ -109,13 +113,21 @@ class System:
     @cached_property
     def meters(self) -> MeterDesk:
         """Who asks and commands linked meters; made when it is wanted, for it opens the meters' keys."""
-        tools = tools_for(self.store, clock=self.clock, deliver=deliver_in, vault=vault_in(self._data))
-        return MeterDesk(tools=tools)
+        tools = tools_for(
+            self.store,
+            clock=self.clock,
+            deliver=deliver_in,
+            vault=vault_in(self._data),
+            drivers=self._drivers,
+            clock_speed=self.clock_speed,
+        )
+        return MeterDesk(tools=tools, policy=self._collection)
 
     @cached_property
     def collector(self) -> Collector:
         """Who talks to linked meters whenever one is due; made when it is wanted."""
-        return worker.Collector(tools=self.meters.tools, policy=self.meters.policy, wake=self.wake)
+        poll = timedelta(seconds=1) if self.clock_speed == 1 else self._poll
+        return worker.Collector(tools=self.meters.tools, policy=self.meters.policy, wake=self.wake, poll=poll)
 
     def wake(self) -> None:
         """Something was committed: where somebody is at work, they look now."""

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
-from wattledger import demo, readings, store, worker
+from wattledger import demo, headend, store, worker
 from wattledger.app._system import System, open_store
 from wattledger.cli import ServeOptions, SystemOptions, TownOptions
+
+_RETRY = headend.RetryPolicy(
+    first=timedelta(minutes=15), longest=timedelta(hours=1), budget=1_000, rest=timedelta(hours=1)
+)
+_HISTORY = headend.CollectionPolicy(sessions=2_000, batch=2_000, retry=_RETRY)
+"""At hand all meters are talked to at once, and what they say is one unit of work."""
+_LIVE = headend.CollectionPolicy(
+    sessions=32,
+    per_concentrator=12,
+    batch=100,
+    linger=0.2,
+    retry=_RETRY,
+    limits=headend.VisitLimits(opening=3, operation=10, whole=30, read_back=(1, 2)),
+)
+"""On a line that is this process's own nothing takes long, unless the meter is silent."""
 
 
 class _Host:
@@ -19,9 +37,20 @@ class _Host:
         self._serve = serve
         self._live = False
 
-    def deliver(self, *, batch: readings.IntervalBatch) -> readings.Receipt:
-        """Ingest a batch, deduct what it costs and commit."""
-        return self._system.deliver(batch=batch)
+    @property
+    def vault(self) -> headend.Vault:
+        """What seals the keys of meters."""
+        vault = self._system.meters.tools.vault
+        assert vault is not None  # noqa: S101 - a system always has one
+        return vault
+
+    def collect(self) -> int:
+        """Have the head-end talk to every meter that is due; how many rows came."""
+        return asyncio.run(headend.collect(tools=self._system.meters.tools, policy=_HISTORY)).rows
+
+    def rows_brought(self) -> int:
+        """How many rows of profiles the head-end has brought."""
+        return self._system.meters.tools.metrics.rows
 
     def settle_town(self) -> None:
         """Do everything that is due by the town's clock."""
@@ -75,14 +104,15 @@ def run_town(options: SystemOptions, town: TownOptions) -> None:
         store=open_store(options),
         clock=simulation.clock,
         data=options.data,
-        switch=simulation.meters,
+        drivers=[demo.NearDriver(simulation.meters)],
+        collection=_LIVE,
         zone=demo.ZONE,
         clock_speed=town.speed,
         upkeep=worker.UpkeepSettings(validation=False),
     )
     system.launch_jobs()
     try:
-        demo.run_demo(host=_Host(system, town.serve), simulation=simulation, options=wanted)
+        demo.run_demo(host=_Host(system, town.serve), simulation=simulation, options=wanted, random=secrets.token_bytes)
     finally:
         system.stop()
         worker.stop_jobs()

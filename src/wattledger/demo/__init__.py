@@ -1,19 +1,20 @@
 """The simulated town: homes, shops, a dormitory, a building site and a café, with meters, people and a faster clock.
 
 Everything in it is a pure function of a seed. It enters the house by the doors that real meters and customers use:
-batches of intervals, answers to commands, recharges over HTTP. How the edge is put together::
+the head-end's drivers, recharges over HTTP. How the edge is put together::
 
     prepare_data(options)               # before the store in options.data is opened
     simulation = simulate(options)      # town, clock, meters, people
-    host = ...                          # a TownHost on simulation.clock with simulation.meters as its SwitchPort
-    run_demo(host=host, simulation=simulation, options=options)
+    host = ...                          # a TownHost on simulation.clock; NearDriver(simulation.meters) in its head-end
+    run_demo(host=host, simulation=simulation, options=options, random=...)
 """
 
 from wattledger.demo._clock import SpeedRefused, TownClock
 from wattledger.demo._history import Milestone, OtherTown, Simulation, raise_town
 from wattledger.demo._live import LiveTown, Pulse
 from wattledger.demo._loads import LoadModel
-from wattledger.demo._meters import MeterMemory, VirtualMeters
+from wattledger.demo._meters import MeterMemory, TownMeters
+from wattledger.demo._near import NearDriver
 from wattledger.demo._people import HttpPayer, Payer, People, RechargeRejected, RechargeUnanswered
 from wattledger.demo._run import (
     PORT_DEFAULT,
@@ -50,6 +51,7 @@ __all__ = [
     "LoadModel",
     "MeterMemory",
     "Milestone",
+    "NearDriver",
     "OtherTown",
     "Payer",
     "People",
@@ -63,9 +65,9 @@ __all__ = [
     "Town",
     "TownClock",
     "TownHost",
+    "TownMeters",
     "TownPlan",
     "TownSnapshot",
-    "VirtualMeters",
     "WalletLine",
     "prepare_data",
     "raise_town",

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 from wattledger import billing, control, prepay, readings, registry
 from wattledger.demo._clock import TownClock
-from wattledger.demo._meters import MeterMemory, VirtualMeters
+from wattledger.demo._links import ask_first_registers, link_at_hand
+from wattledger.demo._meters import MeterMemory, TownMeters
 from wattledger.demo._people import People, pay
 from wattledger.demo._town import CURRENCY, SLOT_SECONDS, ZONE, Town, town_tariffs
 from wattledger.demo.ports import TownHost
-from wattledger.kernel import Energy, Period, Problem, epoch, from_epoch, local_days, local_months, zone_named
+from wattledger.kernel import Period, Problem, epoch, from_epoch, local_days, local_months, zone_named
 from wattledger.store import RecordedFact, Store
 
 # When, by the town's clock, history's readings come in: once a day at first, at midnight UTC, where the store begins
@@ -24,7 +25,7 @@ _EVERY_HOUR = timedelta(hours=26)
 _HOUR = timedelta(hours=1)
 _GRAIN_FIRST = timedelta(hours=1)
 _ASKED_AGAIN_AFTER = timedelta(minutes=15)
-_BILLS_AFTER = timedelta(minutes=30)
+_BILLS_AFTER = timedelta(minutes=105)  # the last hour's readings are in, but for those of silent meters
 _HELD_AGAIN_AFTER = timedelta(hours=6)
 
 
@@ -42,7 +43,7 @@ class Simulation:
 
     town: Town
     clock: TownClock
-    meters: VirtualMeters
+    meters: TownMeters
     people: People
     heard: int = field(default=0)
     dates: list[datetime] = field(default_factory=list)
@@ -64,10 +65,13 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """How far history has come, for a progress bar; the first one tells where it begins."""
+    """How far history has come, for a progress bar; the first one tells where it begins.
+
+    ``rows``  how many rows of profiles the head-end brought since the one before
+    """
 
     at: datetime
-    intervals: int
+    rows: int
 
 
 def raise_town(*, host: TownHost, simulation: Simulation, progress: Callable[[Milestone], None]) -> None:
@@ -78,9 +82,14 @@ def raise_town(*, host: TownHost, simulation: Simulation, progress: Callable[[Mi
     """
     town, clock = simulation.town, simulation.clock
     register(host.store, town=town, people=simulation.people)
-    wake(host, simulation)
-    progress(Milestone(at=clock.now(), intervals=0))
-    if simulation.meters.sent_until() == town.plan.start:
+    is_new = wake(host, simulation)
+    with host.store.write() as tx:
+        link_at_hand(tx, town=town, now=clock.now())
+        if is_new:
+            ask_first_registers(tx, town=town, now=clock.now())
+    progress(Milestone(at=clock.now(), rows=0))
+    if is_new:
+        host.collect()
         for supply in town.prepaid:
             amount = simulation.people.first_amount(supply)
             host.recharge(
@@ -90,11 +99,9 @@ def raise_town(*, host: TownHost, simulation: Simulation, progress: Callable[[Mi
         simulation.heard = host.last_fact()
     for instant in round_instants(town, after=clock.now()):
         _live_until(instant, host, simulation)
-        batch = simulation.meters.collect(until=instant)
-        if batch is not None:
-            host.deliver(batch=batch)
-            simulation.meters.acknowledge(batch)
-            progress(Milestone(at=instant, intervals=sum(len(point.series) for point in batch.points)))
+        rows = host.collect()
+        if rows:
+            progress(Milestone(at=instant, rows=rows))
         _bill_if_due(host, simulation)
         host.settle_town()
         simulation.listen(host)
@@ -155,22 +162,27 @@ def register(store: Store, *, town: Town, people: People) -> None:
                 )
 
 
-def wake(host: TownHost, simulation: Simulation) -> None:
-    """Put clock, meters and people where the store says they were."""
+def wake(host: TownHost, simulation: Simulation) -> bool:
+    """Put clock, meters and people where the store says they were; returns whether nothing was ever read here."""
     town, clock = simulation.town, simulation.clock
     everything = Period(town.plan.start, from_epoch(epoch(town.plan.live_from)) + timedelta(days=36_500))
     points = [supply.service_point_id for supply in town.supplies]
     with host.store.read() as tx:
         stored = readings.series_of_points(tx, service_point_ids=points, period=everything)
+        given = readings.series_of_points(
+            tx,
+            service_point_ids=[supply.service_point_id for supply in town.supplies if supply.has_export],
+            period=everything,
+            channel=readings.EXPORT,
+        )
         supplies = control.supplies(tx, service_point_ids=points)
         last_batch_at = readings.collected(tx).last_batch_at
     memories: dict[str, MeterMemory] = {}
     for supply in town.supplies:
-        series, state = stored.get(supply.service_point_id), supplies[supply.service_point_id]
-        sent = None if series is None else series.period
+        state = supplies[supply.service_point_id]
         memories[supply.meter_id] = MeterMemory(
-            sent_until=town.plan.start if sent is None else sent.end,
-            sent=Energy(0 if series is None else int(series.values.sum())),
+            imported=stored.get(supply.service_point_id),
+            exported=given.get(supply.service_point_id),
             # A command under way is asked again by the house: until then the disconnector stands as it stood before.
             output_on=state.state in ("on", "disconnecting"),
             since=state.since if state.state in ("on", "off") else None,
@@ -178,12 +190,12 @@ def wake(host: TownHost, simulation: Simulation) -> None:
     simulation.meters.restore(memories)
     last_fact = host.last_fact()
     newest = [fact.at for fact in host.facts_since(last_fact - 1)] if last_fact else []
-    clock.move_to(
-        max([clock.now(), simulation.meters.sent_until(), *([last_batch_at] if last_batch_at else []), *newest])
-    )
+    ends = [from_epoch(int(series.starts[-1]) + SLOT_SECONDS) for series in stored.values() if len(series)]
+    clock.move_to(max([clock.now(), *ends, *([last_batch_at] if last_batch_at else []), *newest]))
     simulation.heard = last_fact
     if last_fact:
         simulation.people.look(host.store, now=clock.now())
+    return not ends
 
 
 def round_instants(town: Town, *, after: datetime) -> Iterator[datetime]:

@@ -1,4 +1,4 @@
-"""The town alive: concentrators deliver as each quarter-hour ends, people live their evening, months are billed."""
+"""The town alive: people live their evening, months are billed, and what the head-end brings is told."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ from datetime import timedelta
 
 from wattledger.demo._history import Simulation, month_to_bill
 from wattledger.demo._people import Payer, RechargeRejected, pay
-from wattledger.demo._town import CONCENTRATORS, SLOT_SECONDS, slot_floor
 from wattledger.demo.ports import TownHost
-from wattledger.kernel import Problem, epoch, from_epoch
+from wattledger.kernel import Problem
 from wattledger.store import RecordedFact
 
 _log = logging.getLogger(__name__)
 
-_CONCENTRATOR_DELAY_SECONDS = 130
 _PEOPLE_EVERY_SECONDS = 0.2
 _BILLS_EVERY = timedelta(minutes=10)
 _LOOK_EVERY = timedelta(hours=6)
 _TRY_AGAIN_AFTER = timedelta(minutes=10)
-_REST_SECONDS_MAX = 0.25
 _JOIN_SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What the live town tells its watcher: facts in their order, and intervals as they arrive."""
+    """What the live town tells its watcher: facts in their order, and how many rows the head-end brought."""
 
     facts: Callable[[Sequence[RecordedFact]], None]
-    intervals: Callable[[int], None]
+    rows: Callable[[int], None]
 
 
 class LiveTown:
-    """Two threads: one delivers readings, one is the people and the clerk who starts the bill runs.
+    """A thread that is the people and the clerk who starts the bill runs. The meters are the head-end's business.
 
-    They end when ``stop`` is set. An error neither of them can mend sets ``stop`` and is raised by :meth:`join`.
+    It ends when ``stop`` is set. An error that it cannot mend sets ``stop`` and is raised by :meth:`join`.
     """
 
     def __init__(
@@ -45,54 +42,33 @@ class LiveTown:
     ) -> None:
         self._host, self._simulation, self._payer, self._pulse, self._stop = host, simulation, payer, pulse, stop
         self._errors: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=f"town-{name}", daemon=True)
-            for name, work in (("meters", self._deliver), ("people", self._live))
-        ]
+        self._thread = threading.Thread(target=self._guarded, name="town-people", daemon=True)
 
     def start(self) -> None:
         """Let the clock run and the town live."""
         self._simulation.clock.run()
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def join(self) -> None:
-        """Wait until both have finished what they were at; raises what stopped them, if anything did."""
-        for thread in self._threads:
-            thread.join(_JOIN_SECONDS_MAX)
+        """Wait until it has finished what it was at; raises what stopped it, if anything did."""
+        self._thread.join(_JOIN_SECONDS_MAX)
         if self._errors:
             raise self._errors[0]
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self) -> None:
         try:
-            work()
+            self._live()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that joins
             self._errors.append(error)
             self._stop.set()
 
-    def _deliver(self) -> None:
-        clock, meters = self._simulation.clock, self._simulation.meters
-        first = slot_floor(clock.now()) + SLOT_SECONDS
-        due = [first + number * _CONCENTRATOR_DELAY_SECONDS for number in range(CONCENTRATORS)]
-        while not self._stop.is_set():
-            now = epoch(clock.now())
-            for number in range(CONCENTRATORS):
-                if due[number] > now or self._stop.is_set():
-                    continue
-                batch = meters.collect(until=clock.now(), concentrator=number)
-                if batch is not None:
-                    self._host.deliver(batch=batch)
-                    meters.acknowledge(batch)
-                    self._pulse.intervals(sum(len(point.series) for point in batch.points))
-                # Behind the clock, a concentrator sends several slots at once and then waits for the next to end.
-                ended = (now - number * _CONCENTRATOR_DELAY_SECONDS) // SLOT_SECONDS * SLOT_SECONDS
-                due[number] = ended + SLOT_SECONDS + number * _CONCENTRATOR_DELAY_SECONDS
-            self._stop.wait(min(_REST_SECONDS_MAX, clock.seconds_of_life_until(from_epoch(min(due)))))
-
     def _live(self) -> None:
         clock, people = self._simulation.clock, self._simulation.people
         bills_at = look_at = clock.now()
+        brought = self._host.rows_brought()
         while not self._stop.is_set():
+            before, brought = brought, self._host.rows_brought()
+            self._pulse.rows(brought - before)
             facts = self._simulation.listen(self._host)
             if facts:
                 self._pulse.facts(facts)

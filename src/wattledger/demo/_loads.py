@@ -11,19 +11,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattledger.demo._noise import bell, noise
 from wattledger.demo._town import SLOT_SECONDS, ZONE, Town
-from wattledger.kernel import zone_named
+from wattledger.kernel import IntervalSeries, epoch, zone_named
+from wattledger.virtual_meter import SeriesLoad
 
 Watts = NDArray[np.float64]
 
 DAY_SECONDS = 86_400
 SLOTS = DAY_SECONDS // SLOT_SECONDS
 _DAYS_KEPT = 10
+_SINGLE_MAX = 500
 _WATTS_TO_WH = SLOT_SECONDS / 3600
 _HOURS = (np.arange(SLOTS) + 0.5) / (3600 / SLOT_SECONDS)  # the middle of each slot, local time
 _SATURDAY, _SUNDAY = 5, 6
@@ -31,10 +34,15 @@ _SATURDAY, _SUNDAY = 5, 6
 
 @dataclass(frozen=True, slots=True)
 class DayLoads:
-    """One local day: ``imported`` and ``exported`` are (points, 96) int64 watt-hours."""
+    """One local day: ``imported`` and ``exported`` are (points, 96) int64 watt-hours.
+
+    ``imported_by`` and ``exported_by`` are (points, 97): how much it was by each edge of a slot since midnight.
+    """
 
     imported: NDArray[np.int64]
     exported: NDArray[np.int64]
+    imported_by: NDArray[np.int64]
+    exported_by: NDArray[np.int64]
 
 
 class LoadModel:
@@ -45,6 +53,9 @@ class LoadModel:
         self._town = town
         self._homes = _Households(self._seed, sum(supply.kind == "home" for supply in town.supplies))
         self._days: OrderedDict[int, DayLoads] = OrderedDict()
+        self._first = (epoch(town.plan.start) + ZONE_OFFSET) // DAY_SECONDS
+        self._before = [np.zeros((2, len(town.supplies)), dtype=np.int64)]
+        """What was imported and exported before each day, from the town's first on."""
 
     def day(self, number: int) -> DayLoads:
         """All points' loads of local day ``number``."""
@@ -74,6 +85,32 @@ class LoadModel:
             return imported[0], exported[0]
         return np.concatenate(imported), np.concatenate(exported)
 
+    def counted(self, index: int, at: NDArray[np.int64], *, exported: bool = False) -> NDArray[np.int64]:
+        """What one point imported, or exported, from the town's beginning to each instant (epoch seconds), in Wh.
+
+        Within a slot it flows evenly.
+        """
+        numbers, seconds = np.divmod(at + ZONE_OFFSET, DAY_SECONDS)
+        slots, within = np.divmod(seconds, SLOT_SECONDS)
+        total = np.zeros(len(at), dtype=np.int64)
+        for number in np.unique(numbers).tolist():
+            if number < self._first:
+                continue
+            of_day, before = numbers == number, int(self._until(number)[int(exported), index])
+            loads = self.day(number)
+            row = (loads.exported_by if exported else loads.imported_by)[index]
+            begun = row[slots[of_day]]
+            flowing = row[slots[of_day] + 1] - begun
+            total[of_day] = before + begun + flowing * within[of_day] // SLOT_SECONDS
+        return total
+
+    def _until(self, number: int) -> NDArray[np.int64]:
+        """What all points imported and exported before local day ``number``."""
+        while len(self._before) <= number - self._first:
+            day = self.day(self._first + len(self._before) - 1)
+            self._before.append(self._before[-1] + np.stack([day.imported_by[:, -1], day.exported_by[:, -1]]))
+        return self._before[number - self._first]
+
     def _made(self, number: int) -> DayLoads:
         weather = Weather.of(self._seed, number)
         homes = self._homes.watts(number, weather)
@@ -85,7 +122,59 @@ class LoadModel:
             solar = _solar(self._seed, supply.index, number, weather) if supply.has_export else np.zeros(SLOTS)
             watts[supply.index] = np.maximum(used - solar, 0.0)
             given[supply.index] = np.maximum(solar - used, 0.0)
-        return DayLoads(_watt_hours(watts), _watt_hours(given))
+        imported, exported = _watt_hours(watts), _watt_hours(given)
+        return DayLoads(imported, exported, _by_edge(imported), _by_edge(exported))
+
+
+@final
+class TownLoad:
+    """What flows through one supply's meter: :class:`wattledger.virtual_meter.Load`, from the town's beginning on.
+
+    ``measured`` is what is known to have been counted, without gaps from the town's beginning: the meter was off for
+    part of it. Behind it, all that is used flows.
+    """
+
+    def __init__(
+        self, model: LoadModel, index: int, *, exported: bool = False, measured: IntervalSeries | None = None
+    ) -> None:
+        self._model, self._index, self._exported = model, index, exported
+        self._single: dict[int, int] = {}
+        self._known: SeriesLoad | None = None
+        if measured is not None and len(measured):
+            start, self._end = int(measured.starts[0]), int(measured.starts[-1]) + SLOT_SECONDS
+            values = np.zeros((self._end - start) // SLOT_SECONDS, dtype=np.int64)
+            values[(measured.starts - start) // SLOT_SECONDS] = measured.values
+            self._known = SeriesLoad(start=start, seconds=SLOT_SECONDS, values=values)
+            self._ahead = int(values.sum()) - int(self._all(np.array([self._end], dtype=np.int64))[0])
+
+    def counted(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Wh by each instant."""
+        if not len(at) or (at != at[0]).any():
+            return self._counted(at)
+        # A meter asks again and again how much it was when its relay was switched, weeks ago.
+        instant = int(at[0])
+        if instant not in self._single:
+            if len(self._single) >= _SINGLE_MAX:
+                self._single.clear()
+            self._single[instant] = int(self._counted(at[:1])[0])
+        return np.full(len(at), self._single[instant], dtype=np.int64)
+
+    def _counted(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._known is None:
+            return self._all(at)
+        if len(at) and int(at.min()) >= self._end:  # as good as always
+            return self._all(at) + self._ahead
+        found: NDArray[np.int64] = np.where(
+            at < self._end, self._known.counted(at), self._all(np.maximum(at, self._end)) + self._ahead
+        )
+        return found
+
+    def _all(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._model.counted(self._index, at, exported=self._exported)
+
+
+def _by_edge(slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros((len(slots), 1), dtype=np.int64), np.cumsum(slots, axis=1)], axis=1)
 
 
 def _watt_hours(watts: Watts) -> NDArray[np.int64]:

@@ -21,8 +21,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from wattledger.demo._clock import TownClock
 from wattledger.demo._history import Milestone, Simulation, raise_town
+from wattledger.demo._links import Random, link_by_line, on_line
 from wattledger.demo._live import LiveTown, Pulse
-from wattledger.demo._meters import VirtualMeters
+from wattledger.demo._meters import TownMeters
 from wattledger.demo._people import HttpPayer, Payer, People
 from wattledger.demo._screen import Chronicle, Signpost, hour_line, picture, story_line, take_snapshot
 from wattledger.demo._town import (
@@ -124,7 +125,7 @@ def simulate(options: DemoOptions, *, monotonic_ns: Callable[[], int] = time.mon
     """The simulated side of the demo: town, clock, meters and people, for the host to be built on."""
     town = Town.of(options.plan)
     clock = TownClock(start=town.plan.start, speed=options.speed, monotonic_ns=monotonic_ns)
-    return Simulation(town=town, clock=clock, meters=VirtualMeters(town=town, clock=clock), people=People(town))
+    return Simulation(town=town, clock=clock, meters=TownMeters(town=town, clock=clock), people=People(town))
 
 
 def run_demo(
@@ -132,13 +133,14 @@ def run_demo(
     host: TownHost,
     simulation: Simulation,
     options: DemoOptions,
+    random: Random,
     console: Console | None = None,
     stop: threading.Event | None = None,
 ) -> Chronicle:
     """Raise the town (or go on with it) and let it live until ``stop``, Ctrl-C, SIGTERM or the end of its time.
 
-    ``host`` runs on ``simulation``'s clock and meters. On a terminal the town is a picture, elsewhere plain lines.
-    Returns what was seen of it.
+    ``host`` runs on ``simulation``'s clock and with its driver; ``random`` gives unguessable bytes, for the meters'
+    keys. On a terminal the town is a picture, elsewhere plain lines. Returns what was seen of it.
     """
     console = console or Console()
     stop = stop or threading.Event()
@@ -147,10 +149,19 @@ def run_demo(
         chronicle = Chronicle(simulation.town)
         if stop.is_set():
             return chronicle
-        host.go_live()
-        simulation.meters.pause = stop.wait
-        with _payer(host, options, stop) as payer:
-            pulse = Pulse(facts=chronicle.add_facts, intervals=chronicle.add_intervals)
+        with on_line(simulation.meters, random=random) as address, _payer(host, options, stop) as payer:
+            with host.store.write() as tx:
+                link_by_line(
+                    tx,
+                    meters=simulation.meters,
+                    address=address,
+                    vault=host.vault,
+                    random=random,
+                    speed=options.speed,
+                    now=simulation.clock.now(),
+                )
+            host.go_live()
+            pulse = Pulse(facts=chronicle.add_facts, rows=chronicle.add_intervals)
             town = LiveTown(host=host, simulation=simulation, payer=payer, pulse=pulse, stop=stop)
             watcher = _Watcher(host, simulation, options, chronicle, console)
             town.start()
@@ -172,34 +183,34 @@ class _Stopped(Exception):
 def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, stop: threading.Event) -> None:
     plan = simulation.town.plan
     total = int((plan.live_from - plan.start).total_seconds())
-    intervals, began = 0, time.monotonic()
+    rows, began = 0, time.monotonic()
     said: datetime | None = None
     progress = Progress(
         TextColumn("Living {task.fields[day]}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[intervals]:,} intervals, {task.fields[rate]:,}/s, about"),
+        TextColumn("{task.fields[rows]:,} intervals, {task.fields[rate]:,}/s, about"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
-    task = progress.add_task("history", total=total, day=f"{plan.start:%d %b}", intervals=0, rate=0)
+    task = progress.add_task("history", total=total, day=f"{plan.start:%d %b}", rows=0, rate=0)
 
     def shown(milestone: Milestone) -> None:
-        nonlocal intervals, said
+        nonlocal rows, said
         if said is None:
             said = milestone.at
             console.print(_opening(simulation.town, milestone.at), soft_wrap=True)
-        intervals += milestone.intervals
+        rows += milestone.rows
         passed = time.monotonic() - began
-        rate = int(intervals / max(passed, 0.001))
+        rate = int(rows / max(passed, 0.001))
         done = int((milestone.at - plan.start).total_seconds())
-        progress.update(task, completed=done, day=f"{milestone.at:%d %b}", intervals=intervals, rate=rate)
+        progress.update(task, completed=done, day=f"{milestone.at:%d %b}", rows=rows, rate=rate)
         if not console.is_terminal and milestone.at - said >= _PLAIN_EVERY:
             said = milestone.at
             console.print(
-                f"history  {milestone.at:%Y-%m-%d}  {done * 100 // total:3d} %  {intervals:,} intervals, {rate:,}/s"
+                f"history  {milestone.at:%Y-%m-%d}  {done * 100 // total:3d} %  {rows:,} intervals, {rate:,}/s"
             )
         if stop.is_set():
             raise _Stopped
@@ -209,8 +220,8 @@ def _raise_visibly(host: TownHost, simulation: Simulation, console: Console, sto
             raise_town(host=host, simulation=simulation, progress=shown)
         except _Stopped:
             return
-    if intervals:
-        console.print(f"{intervals:,} intervals ingested, priced and settled in {time.monotonic() - began:.1f} s")
+    if rows:
+        console.print(f"{rows:,} intervals ingested, priced and settled in {time.monotonic() - began:.1f} s")
 
 
 def _opening(town: Town, at: datetime) -> str:

@@ -8,13 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from wattledger.headend import Vault
 from wattledger.kernel import Money
-from wattledger.readings import IntervalBatch, Receipt
 from wattledger.store import RecordedFact, Store
 
 
 class TownHost(Protocol):
-    """The house as the town sees it: ``app.py`` builds it on the town's clock and with the town's meters.
+    """The house as the town sees it: ``app`` builds it on the town's clock, its head-end with the town's driver.
 
     While history is made the town calls everything itself, one thing after the other, and the clock stands still within
     each call. :meth:`go_live` ends that: from then on the host's own workers do what :meth:`settle_town` did.
@@ -22,8 +22,17 @@ class TownHost(Protocol):
 
     store: Store
 
-    def deliver(self, *, batch: IntervalBatch) -> Receipt:
-        """Ingest a batch, deduct what it costs and commit: the path that a head-end uses."""
+    @property
+    def vault(self) -> Vault:
+        """What seals the keys of meters."""
+        ...
+
+    def collect(self) -> int:
+        """Have the head-end talk to every meter that is due, while history is made; how many rows came."""
+        ...
+
+    def rows_brought(self) -> int:
+        """How many rows of profiles the head-end has brought since the program began."""
         ...
 
     def settle_town(self) -> None:
