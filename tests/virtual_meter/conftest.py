@@ -77,7 +77,7 @@ def bench(*, watts: int = 600, zone: str = "UTC", now: datetime = NOW, **told: A
     clock = ManualClock(now)
     load = told.pop("load", DayLoad(np.full(24, watts, dtype=np.int64)))
     plan = MeterPlan(zone=zone)
-    meter = VirtualMeter(number=1, clock=clock, load=load, plan=plan, installed=epoch(now), **told)
+    meter = VirtualMeter(number=told.pop("number", 1), clock=clock, load=load, plan=plan, installed=epoch(now), **told)
     return Bench(meter, clock)
 
 

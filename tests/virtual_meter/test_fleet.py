@@ -77,7 +77,7 @@ def test_prepaid_meters_push_and_have_credit() -> None:
     assert {meter.credit_left() for meter in meters} == {10_000}
     assert len({meter.serial for meter in meters}) == 200
     assert meters[0].serial.startswith("60072700")
-    assert meters[0].pushes[SCHEDULED].destination == "127.0.0.1:4060"
+    assert meters[0].outbox.setups[SCHEDULED].destination == "127.0.0.1:4060"
 
 
 @pytest.mark.parametrize("told", ["here", ":4060", "here:", "here:0", "here:70000", "here:x"])

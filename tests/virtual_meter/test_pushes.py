@@ -232,25 +232,30 @@ def test_what_cannot_be_delivered_is_tried_again_and_then_lost(made: Callable[..
     async def pushed() -> list[bytes]:
         async with listening() as ear:
             line = PushLine([bench.meter])
-            bench.meter.push_to("127.0.0.1:1", every=EVERY)
+
+            def to(where: str) -> None:
+                assert bench.write(40, SCHEDULED, 3, structure(enum(0), octets(where.encode()), enum(0))) == 0
+
+            to("127.0.0.1:1")
             bench.write(40, SCHEDULED, 6, uint8(1))
             bench.wait(minutes=15)
             assert await line.push_due() == 0
-            bench.meter.push_to(ear.where, every=EVERY)
-            bench.meter.pushed_until -= EVERY
+            to(ear.where)
             assert await line.push_due() == 0  # it waits
             bench.wait(minutes=1)
-            assert await line.push_due() == 1
-            bench.meter.push_to("127.0.0.1:1", every=EVERY)
+            assert await line.push_due() == 1  # the very rows
+            to("127.0.0.1:1")
             for _ in range(2):
                 bench.wait(minutes=15)
                 assert await line.push_due() == 0
-            bench.meter.push_to(ear.where, every=EVERY)
+            to(ear.where)
             bench.wait(minutes=2)
-            assert await line.push_due() == 0
-            return await until(ear, 1)
+            assert await line.push_due() == 0  # the second failure was the last
+            bench.wait(minutes=15)
+            assert await line.push_due() == 1
+            return await until(ear, 2)
 
-    assert [row[2] for row in body(run(pushed())[0])[4]] == [100]
+    assert [[row[2] for row in body(one)[4]] for one in run(pushed())] == [[100], [400]]
 
 
 def test_the_setup_is_read_and_written(made: Callable[..., Any]) -> None:
@@ -269,11 +274,10 @@ def test_the_setup_is_read_and_written(made: Callable[..., Any]) -> None:
 
 
 def test_meters_spread_their_pushes(made: Callable[..., Any]) -> None:
-    bench = made()
-    bench.meter.number = 30
+    bench = made(number=31)
     bench.meter.push_to("127.0.0.1:1", every=EVERY)
     bench.write(40, SCHEDULED, 5, uint8(59))
-    bench.wait(minutes=15, seconds=29)
+    bench.wait(minutes=15, seconds=30)
     assert bench.meter.take_due() == []
     bench.wait(seconds=1)
     assert len(bench.meter.take_due()) == 1

@@ -25,7 +25,7 @@ from wattledger.virtual_meter._faults import Fault
 from wattledger.virtual_meter._limiter import MINUTE, Limiter
 from wattledger.virtual_meter._load import NOTHING, Load
 from wattledger.virtual_meter._prepayment import Prepayment, TokenStatus
-from wattledger.virtual_meter._push_setup import ALARM, LAST_GASP, ON_WORKS, SCHEDULED, Due, PushSetup
+from wattledger.virtual_meter._push_setup import ALARM, LAST_GASP, Due, Outbox
 
 Instants = NDArray[np.int64]
 
@@ -97,13 +97,10 @@ class VirtualMeter:
         "logs",
         "master",
         "number",
+        "outbox",
         "password",
         "plan",
         "prepayment",
-        "push_every",
-        "pushed",
-        "pushed_until",
-        "pushes",
         "register_wh",
         "scheduled",
         "serial",
@@ -111,7 +108,6 @@ class VirtualMeter:
         "tamper",
         "time",
         "timetable",
-        "to_push",
     )
 
     def __init__(  # noqa: PLR0913 - what can differ between two meters
@@ -154,12 +150,7 @@ class VirtualMeter:
         self.timetable = _ON_WORKS
         self.scheduled: tuple[int, Cause] | None = None
         self.firmware = "WLG-VM-1"
-        self.pushes: Mapping[bytes, PushSetup] = ON_WORKS
-        self.push_every = 0
-        """Seconds between two pushes of the load profile; 0: none."""
-        self.pushed, self.pushed_until = 0, 0
-        self.to_push: dict[bytes, tuple[tuple[int, int], ...]] = {}
-        """By push setup, the entries of its log that have not been sent."""
+        self.outbox = Outbox(number=number, period=self.plan.period)
         self._clock = clock
         self._stretches = [(installed, _WHOLE)]
         """From when on how many thousandths of the load are counted."""
@@ -268,7 +259,7 @@ class VirtualMeter:
         entries.append((self.time.shown(at), code))
         del entries[:-LOG_MAX]
         if log == FRAUD:
-            self.ask_push(ALARM, entries[-1])
+            self.outbox.ask(ALARM, entries[-1])
 
     def not_authentic(self, *, replayed: bool) -> None:
         """Somebody sent what was no good: it is logged as such."""
@@ -290,7 +281,7 @@ class VirtualMeter:
             self._down = _begun_or_ended(self._down, at, begins=shown)
             self.note(STANDARD, POWER_DOWN if shown else POWER_UP, at=at)
             if shown:
-                self.ask_push(LAST_GASP, (self.time.shown(at), POWER_DOWN))
+                self.outbox.ask(LAST_GASP, (self.time.shown(at), POWER_DOWN))
             self._measure_anew(at)
         if fault in _TAMPER:
             begins, ends, _ = _TAMPER[fault]
@@ -349,47 +340,16 @@ class VirtualMeter:
 
     def push_to(self, destination: str, *, every: int) -> None:
         """Send everything to ``host:port`` from now on, and the rows of the load profile every so many seconds."""
-        self.pushes = {name: replace(setup, destination=destination) for name, setup in self.pushes.items()}
-        self.push_every = every
-        self.pushed_until = self._slot(self.now())
-
-    def set_push(self, name: bytes, setup: PushSetup) -> None:
-        """Take another setup."""
-        self.pushes = {**self.pushes, name: setup}
-        self.pushed_until = self.pushed_until or self._slot(self.now())
-
-    def ask_push(self, name: bytes, *entries: tuple[int, int]) -> None:
-        """Have it sent, with these entries, if there is somewhere to send it."""
-        if self.pushes[name].destination:
-            self.to_push[name] = (*self.to_push.get(name, ()), *entries)[-LOG_MAX:]
+        self.outbox.send_to(destination, every=every, shown=self.time.shown(self.now()))
 
     @property
-    def pushes_anything(self) -> bool:
-        """Whether anything has a destination."""
-        return self.pushes is not ON_WORKS
+    def has_due(self) -> bool:
+        """Whether anything is to be sent now; the meter is not disturbed for it."""
+        return self.outbox.has_due(shown=self.time.shown(epoch(self._clock.now())))
 
     def take_due(self) -> list[Due]:
-        """What is to be sent now; who cannot send it puts it back."""
-        at = self.now()
-        setup, last = self.pushes[SCHEDULED], self._slot(at)
-        asked = self.to_push.pop(SCHEDULED, None) is not None
-        found = [Due(name, entries) for name, entries in self.to_push.items()]
-        self.to_push.clear()
-        spread = self.number % (setup.spread + 1)
-        if setup.destination and (asked or (last > self.pushed_until and self.time.shown(at) >= last + spread)):
-            found.append(Due(SCHEDULED, first=self.pushed_until, last=last))
-            self.pushed_until = last
-        return found
-
-    def put_back(self, due: Due) -> None:
-        """It could not be sent."""
-        if due.setup == SCHEDULED:
-            self.pushed_until = min(due.first, self.pushed_until)
-        else:
-            self.to_push[due.setup] = (*due.entries, *self.to_push.get(due.setup, ()))[-LOG_MAX:]
-
-    def _slot(self, at: int) -> int:
-        return self.time.shown(at) // (self.push_every or self.plan.period) * (self.push_every or self.plan.period)
+        """What is to be sent now; who cannot send it puts it back into the outbox."""
+        return self.outbox.take(shown=self.time.shown(self.now()))
 
     # --- the relay
 

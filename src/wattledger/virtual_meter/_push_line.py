@@ -32,7 +32,7 @@ class PushLine:
 
     async def push_due(self) -> int:
         """Send all that is due, to all destinations; how many notifications were delivered."""
-        waiting = [meter for meter in self.meters if meter.pushes_anything]
+        waiting = [meter for meter in self.meters if meter.has_due]
         return sum(await asyncio.gather(*map(self._push, waiting))) if waiting else 0
 
     async def keep_pushing(self, *, pause: float = 1) -> None:
@@ -49,16 +49,16 @@ class PushLine:
         delivered = 0
         for due in meter.take_due():
             if Fault.POWER_DOWN in meter.faults and due.setup != LAST_GASP:
-                meter.put_back(due)
+                meter.outbox.put_back(due)
                 continue
-            setup = meter.pushes[due.setup]
+            setup = meter.outbox.setups[due.setup]
             try:
                 delivered += await self._send(setup.destination, self._frames(meter, due))
                 self._failed.pop(meter.number, None)
             except (OSError, TimeoutError):
                 if tries < setup.retries:
                     self._failed[meter.number] = tries + 1, at + setup.delay
-                    meter.put_back(due)
+                    meter.outbox.put_back(due)
                 else:
                     self._failed.pop(meter.number, None)
         return delivered

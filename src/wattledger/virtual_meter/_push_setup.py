@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import final
 
 from wattledger.dlms import Reference, obis
 
 SCHEDULED, ALARM, LAST_GASP = obis("0-0:25.9.0"), obis("0-4:25.9.0"), obis("0-5:25.9.0")
 """Rows of the load profile; entries of the fraud log; that the power is gone."""
 
+_WAITING_MAX = 200
 _NAME = Reference(1, obis("0-0:42.0.0"), 2)
 
 
@@ -52,3 +54,69 @@ class Due:
     entries: tuple[tuple[int, int], ...] = ()
     first: int = 0
     last: int = 0
+
+
+@final
+class Outbox:
+    """What one meter has to send; ``shown``, and every other instant here, is epoch seconds by the meter's clock.
+
+    ``number`` spreads what many meters send at once; ``period`` (seconds) is that of the rows where no other is told.
+    """
+
+    __slots__ = ("_every", "_number", "_until", "_waiting", "sent", "setups")
+
+    def __init__(self, *, number: int, period: int) -> None:
+        self.setups = ON_WORKS
+        self.sent = 0
+        """Notifications so far."""
+        self._number, self._every, self._until = number, period, 0
+        self._waiting: dict[bytes, tuple[tuple[int, int], ...]] = {}
+        """By setup, the entries that wait."""
+
+    def send_to(self, destination: str, *, every: int, shown: int) -> None:
+        """All setups go there from now on, rows every so many seconds."""
+        self.setups = {name: replace(setup, destination=destination) for name, setup in self.setups.items()}
+        self._every = every
+        self._until = self._slot(shown)
+
+    def set(self, name: bytes, setup: PushSetup, *, shown: int) -> None:
+        """Take another setup."""
+        self.setups = {**self.setups, name: setup}
+        self._until = self._until or self._slot(shown)
+
+    def ask(self, name: bytes, *entries: tuple[int, int]) -> None:
+        """Have it sent, with these entries, if there is somewhere to send it."""
+        if self.setups[name].destination:
+            self._waiting[name] = (*self._waiting.get(name, ()), *entries)[-_WAITING_MAX:]
+
+    def has_due(self, *, shown: int) -> bool:
+        """Whether anything is to be sent."""
+        return bool(self._waiting) or self._rows_due(shown)
+
+    def take(self, *, shown: int) -> list[Due]:
+        """What is to be sent."""
+        last = self._slot(shown)
+        rows = self._waiting.pop(SCHEDULED, None) is not None or self._rows_due(shown)
+        found = [Due(name, entries) for name, entries in self._waiting.items()]
+        self._waiting.clear()
+        if rows:
+            found.append(Due(SCHEDULED, first=self._until, last=last))
+            self._until = last
+        return found
+
+    def put_back(self, due: Due) -> None:
+        """It could not be sent."""
+        if due.setup == SCHEDULED:
+            self._until = min(due.first, self._until)
+        else:
+            self._waiting[due.setup] = (*due.entries, *self._waiting.get(due.setup, ()))[-_WAITING_MAX:]
+
+    def _rows_due(self, shown: int) -> bool:
+        setup = self.setups[SCHEDULED]
+        if not setup.destination:
+            return False
+        last = self._slot(shown)
+        return last > self._until and shown >= last + self._number % (setup.spread + 1)
+
+    def _slot(self, shown: int) -> int:
+        return shown // self._every * self._every

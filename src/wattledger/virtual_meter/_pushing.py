@@ -49,10 +49,10 @@ def hello(meter: VirtualMeter) -> bytes:
 
 def notification(meter: VirtualMeter, due: Due, *, read: ReadOne) -> bytes:
     """The APDU that tells what is due; general-glo-ciphering where the meter has keys."""
-    told = [_told(meter, one, due, read) for one in meter.pushes[due.setup].objects]
+    told = [_told(meter, one, due, read) for one in meter.outbox.setups[due.setup].objects]
     time = meter.time.moment(meter.time.shown(meter.now()), trusted=Fault.CLOCK_INVALID not in meter.faults)
-    meter.pushed += 1
-    apdu = DataNotification(meter.pushed & 0xFF_FFFF, time, structure(*told)).encoded
+    meter.outbox.sent += 1
+    apdu = DataNotification(meter.outbox.sent & 0xFF_FFFF, time, structure(*told)).encoded
     keys = spoken_keys(meter)
     if keys is None:
         return apdu
@@ -75,7 +75,7 @@ def _told(meter: VirtualMeter, one: Reference, due: Due, read: ReadOne) -> Data:
 
 def _push(name: bytes) -> Callable[[VirtualMeter, int, Selection | None], Data]:
     def read(meter: VirtualMeter, attribute: int, _: Selection | None) -> Data:
-        setup = meter.pushes[name]
+        setup = meter.outbox.setups[name]
         values = {
             2: array(
                 [
@@ -106,7 +106,8 @@ def _write_destination(name: bytes) -> Write:
         good = not destination or (host and colon and port.isdigit())
         if (service, message) != (_TCP, _AXDR) or not good:
             return AccessResult.OTHER_REASON
-        meter.set_push(name, replace(meter.pushes[name], destination=destination.decode("ascii")))
+        setup = replace(meter.outbox.setups[name], destination=destination.decode("ascii"))
+        meter.outbox.set(name, setup, shown=meter.time.shown(meter.now()))
         return AccessResult.SUCCESS
 
     return write
@@ -116,7 +117,8 @@ def _write_number(name: bytes, number: int) -> Write:
     def write(meter: VirtualMeter, value: Data) -> AccessResult:
         if not isinstance(value.value, int) or not 0 <= value.value <= _UINT16_MAX:
             return AccessResult.TYPE_UNMATCHED
-        meter.set_push(name, _NUMBERS[number](meter.pushes[name], value.value))
+        setup = _NUMBERS[number](meter.outbox.setups[name], value.value)
+        meter.outbox.set(name, setup, shown=meter.time.shown(meter.now()))
         return AccessResult.SUCCESS
 
     return write
@@ -124,7 +126,7 @@ def _write_number(name: bytes, number: int) -> Write:
 
 def _push_now(name: bytes) -> Invoke:
     def invoke(meter: VirtualMeter, _: Data | None) -> Outcome:
-        meter.ask_push(name)
+        meter.outbox.ask(name)
         return DONE
 
     return invoke
