@@ -151,13 +151,16 @@ def test_a_temporary_supply_is_on_while_it_lasts_and_is_closed_with_a_refund(hom
         prepay.take_deposit(
             tx, contract_id="h0", amount=Money.of(100, "CNY"), method="bank", key="d", now=grid.clock.now()
         )
+    grid.clock.advance(timedelta(minutes=1))
     worker.settle()
     assert (supply(grid).state, temporary().state) == ("on", "on")
-    go(grid, worker, 10)
+    grid.clock.move_to(fair.end)
+    worker.settle()
     assert (supply(grid).state, temporary().state) == ("off", "over")
     with grid.store.read() as tx, pytest.raises(registry.ContractNotFound):
         registry.contract(tx, contract_id="h0", at=grid.clock.now())
     grid.deliver("all", {"h0": intervals([500] * 80)})
+    grid.clock.advance(timedelta(minutes=1))
     worker.settle()
     assert temporary().state == "closed"
     assert temporary().refund == Money.of("109.90", "CNY")  # 30 and 100 less 40 kWh at 0.50 and a day

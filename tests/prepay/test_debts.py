@@ -9,7 +9,7 @@ from grid import MARCH, Grid, intervals
 from wattledger import ledger, prepay
 from wattledger.kernel import Money
 from wattledger.prepay import DebtTerms
-from wattledger.store import Transaction
+from wattledger.store import Transaction, recent_facts
 
 POLICY = """
 currency: CNY
@@ -135,3 +135,29 @@ def test_emergency_credit_may_be_for_who_asks(grid: Grid) -> None:
     assert ask() == cny("4.40")
     with pytest.raises(prepay.EmergencyNotOffered, match="not paid back"):
         ask()
+
+
+def test_warnings_come_by_days_left_and_a_second_time_and_once_each(grid: Grid) -> None:
+    grid.publish()
+    grid.homes(1, mode="prepay")
+    with grid.store.write() as tx:
+        text = "{currency: CNY, low: 8, second: 3, days: 3}"
+        prepay.publish_policy(tx, text=text, source="test", valid_from=MARCH)
+
+    def warned() -> list[tuple[int, int | None]]:
+        with grid.store.read() as tx:
+            told = [fact for fact in reversed(recent_facts(tx, limit=200)) if fact.kind == "BalanceLow"]
+        return [(fact.data["available_micro"] // 10**6, fact.data["days_left"]) for fact in told]
+
+    grid.recharge("h0", "50", key="1")
+    for day in range(4):  # some 10 a day
+        grid.clock.move_to(MARCH + timedelta(days=day, hours=12))
+        for half in range(2):
+            start = MARCH + timedelta(days=day, hours=half)
+            grid.deliver(f"{day}-{half}", {"h0": intervals([4950 + 9900 * half], start=start)})
+    assert warned() == [(17, 1)]  # far above 8, but it does not last
+    grid.clock.move_to(MARCH + timedelta(days=4, hours=12))
+    for step in range(4):
+        start = MARCH + timedelta(days=4, hours=step)
+        grid.deliver(f"4-{step}", {"h0": intervals([5000], start=start)})
+    assert [available for available, _ in warned()[1:]] == [2]

@@ -87,6 +87,7 @@ temporary_supply = sa.Table(
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("refund", sa.BigInteger),
+    sa.Column("not_before", Instant, nullable=False, server_default="0"),  # when it is looked at next
     sa.CheckConstraint("state IN ('planned', 'on', 'over', 'closed')", name="state"),
-    sa.Index("ix_temporary_supply_state", "state", "begins"),
+    sa.Index("ix_temporary_supply_not_before", "not_before"),
 )

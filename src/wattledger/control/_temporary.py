@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, cast
 
 import sqlalchemy as sa
@@ -19,6 +19,9 @@ from wattledger.control import _tables as t
 from wattledger.control._supply import TEMPORARY_BEGINS, TEMPORARY_OVER, hold_off, switch_off, switch_on
 from wattledger.kernel import Money, Period, Problem
 from wattledger.store import Row, Transaction
+
+_PATIENCE = timedelta(minutes=1)
+_SOON = timedelta(seconds=1)
 
 TemporaryState = Literal["planned", "on", "over", "closed"]
 
@@ -64,6 +67,7 @@ def plan_temporary(tx: Transaction, *, contract_id: str, period: Period, deposit
         "deposit": deposit.micro,
         "currency": deposit.currency,
         "state": "planned",
+        "not_before": period.start,
     }
     if tx.insert_new(t.temporary_supply, [row]):
         prepay.open_wallet(tx, contract_id=contract_id, currency=contract.currency, now=now)
@@ -93,22 +97,30 @@ def temporary_of(tx: Transaction, *, contract_id: str) -> Temporary | None:
 def carry_on_temporary(tx: Transaction, *, now: datetime, limit: int = 200) -> int:
     """Begin, end and close what is due; returns how many supplies took a step. Safe to repeat.
 
-    One that lacks its deposit, its credit or its final reading waits for it.
+    One that lacks its deposit, its credit or its final reading waits for it, and is looked at again every minute.
     """
     kept = t.temporary_supply.c
     select = (
         sa.select(t.temporary_supply)
-        .where(kept.state != "closed", kept.begins <= now)
+        .where(kept.state != "closed", kept.not_before <= now)
         .order_by(kept.contract_id)
         .limit(limit)
     )
-    return sum(_step(tx, row, now) for row in tx.rows(tx.locked(select)))
+    steps = 0
+    for row in tx.rows(tx.locked(select)):
+        if _step(tx, row, now):
+            steps += 1
+        else:
+            # At its end it is looked at to the second, whatever it lacks until then.
+            later = max(min(now + _PATIENCE, row.ends), now + _SOON) if row.state != "over" else now + _PATIENCE
+            _write(tx, row, not_before=later)
+    return steps
 
 
 def temporary_due(tx: Transaction, *, now: datetime) -> bool:
     """Whether :func:`carry_on_temporary` has anything to look at."""
     kept = t.temporary_supply.c
-    select = sa.select(kept.contract_id).where(kept.state != "closed", kept.begins <= now).limit(1)
+    select = sa.select(kept.contract_id).where(kept.state != "closed", kept.not_before <= now).limit(1)
     return tx.execute(select).first() is not None
 
 
@@ -117,24 +129,25 @@ def _step(tx: Transaction, row: Row, now: datetime) -> bool:
     if row.state in ("planned", "on") and row.ends <= now:
         registry.end_contract(tx, contract_id=contract_id, at=row.ends, now=now)
         switch_off(tx, contract_id=contract_id, service_point_id=point, reason=TEMPORARY_OVER, now=now)
-        return _move(tx, row, "over")
-    if row.state == "planned":
+        _write(tx, row, state="over")
+    elif row.state == "planned":
         deposit = prepay.deposit_of(tx, contract_id=contract_id, currency=row.currency)
         available = prepay.wallet(tx, contract_id=contract_id, now=now).available
         if deposit.micro < row.deposit or available.micro <= 0:
             return False
         switch_on(tx, contract_id=contract_id, service_point_id=point, reason=TEMPORARY_BEGINS, now=now)
-        return _move(tx, row, "on")
-    if row.state == "over":
+        _write(tx, row, state="on", not_before=row.ends)
+    elif row.state == "over":
         try:
             done = prepay.close_wallet(tx, contract_id=contract_id, ended_at=row.ends, now=now)
         except prepay.FinalReadingMissing:
             return False
-        return _move(tx, row, "closed", refund=done.refund.micro)
-    return False
-
-
-def _move(tx: Transaction, row: Row, state: TemporaryState, refund: int | None = None) -> bool:
-    kept = t.temporary_supply
-    tx.execute(kept.update().where(kept.c.contract_id == row.contract_id).values(state=state, refund=refund))
+        _write(tx, row, state="closed", refund=done.refund.micro)
+    else:
+        return False
     return True
+
+
+def _write(tx: Transaction, row: Row, **values: object) -> None:
+    kept = t.temporary_supply
+    tx.execute(kept.update().where(kept.c.contract_id == row.contract_id).values(**values))
