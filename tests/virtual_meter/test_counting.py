@@ -133,6 +133,7 @@ def test_a_power_failure_leaves_no_rows_and_is_logged(made: Callable[..., Any]) 
     assert len(rows) == 12 - 4
     assert [row[1] for row in rows] == [0] * 4 + [0x80] + [0] * 3
     assert bench.codes(0) == [1, 2]
+    assert [lasted for _, lasted in bench.read(7, "1-0:99.97.0")] == [3_600]
     assert bench.register == 2_000
 
 

@@ -68,6 +68,7 @@ def test_the_same_seed_gives_the_same_meters() -> None:
     at = np.array([int(NOW.timestamp())], dtype=np.int64)
     registers = [[int(meter.imported(at)[0]) for meter in meters] for meters in (first, second, other)]
     assert registers[0] == registers[1] != registers[2]
+    assert all(meter.counter == int(NOW.timestamp()) for meter in first)
     assert len({meter.time.shown(10**9 * 2) for meter in first}) > 10
 
 

@@ -77,6 +77,9 @@ def virtual_meters(fleet: MeterFleet, *, clock: Clock) -> list[VirtualMeter]:
         )
         for number in range(1, fleet.count + 1)
     ]
+    for meter in meters:
+        # Nothing is kept over a restart, and a head-end that heard these meters before wants higher counters.
+        meter.counter = epoch(clock.now())
     if fleet.vending_key is not None:
         for meter in meters:
             meter.serial = str(derivation(meter.number).pan)

@@ -324,6 +324,11 @@ class VirtualMeter:
         self.note(STANDARD, POWER_DOWN, at=start)
         self.note(STANDARD, POWER_UP, at=end)
 
+    @property
+    def failures(self) -> list[tuple[int, int]]:
+        """The power failures that are over, the latest 50: real instants, ``[begun, ended)``."""
+        return [span for span in self._down if span[1] != _NOT_YET]
+
     def was_down(self, start: int, end: int) -> bool:
         """Whether a power failure touched this stretch."""
         return any(begun < end and start < ended for begun, ended in self._down)

@@ -40,6 +40,7 @@ _RANGE, _ENTRY = 1, 2
 _DAYS, _MONTHS = 40, 13
 
 LOAD_PROFILE, DAILY_PROFILE, BILLING_PROFILE = obis("1-0:99.1.0"), obis("1-0:99.2.0"), obis("0-0:98.1.0")
+_FAILURE_LOG, _FAILURE_LASTED, _FAILURES = obis("1-0:99.97.0"), obis("0-0:96.7.19"), 50
 EVENT_LOGS = {
     obis("0-0:99.98.0"): STANDARD,
     obis("0-0:99.98.1"): FRAUD,
@@ -150,6 +151,26 @@ def _log(number: int) -> Read:
     return read
 
 
+def _failures(meter: VirtualMeter, attribute: int, selection: Selection | None) -> Data:
+    """Class 7: when each power failure ended, and for how many seconds there was none."""
+    meter.now()
+    found = meter.failures
+    stamps = [meter.time.shown(ended) for _, ended in found]
+    values = {
+        3: captured((8, CLOCK), (3, _FAILURE_LASTED)),
+        4: uint32(0),
+        5: enum(1),
+        7: uint32(len(found)),
+        8: uint32(_FAILURES),
+    }
+    if attribute in values:
+        return values[attribute]
+    if attribute != 2:  # noqa: PLR2004 - buffer
+        raise refused()
+    places = selected_places(meter, stamps, selection)
+    return array([structure(moment(meter, stamps[at]), uint32(found[at][1] - found[at][0])) for at in places])
+
+
 def _selected(
     meter: VirtualMeter, stamps: Sequence[int], selection: Selection | None, rows: Callable[[Sequence[int]], list[Data]]
 ) -> Data:
@@ -199,6 +220,7 @@ def _last_code(log: int) -> Callable[[VirtualMeter], Data]:
 READERS: Readers = {
     (1, STATUS): data(lambda _: uint8(0)),
     **{(7, name): _profile(name) for name in (LOAD_PROFILE, DAILY_PROFILE, BILLING_PROFILE)},
+    (7, _FAILURE_LOG): _failures,
     **{(7, name): _log(log) for name, log in EVENT_LOGS.items()},
     **{(1, obis(f"0-0:96.11.{log}")): data(_last_code(log)) for log in EVENT_LOGS.values()},
 }
