@@ -219,6 +219,26 @@ def test_registers_between_two_profiles_are_kept(wall: Callable[[], Wall]) -> No
     assert list(kept[home.point].meters) == [meter]
 
 
+def test_a_read_that_brought_nothing_changes_nothing(wall: Callable[[], Wall]) -> None:
+    home = wall()
+    meter = home.hang(slot=5)
+    home.take(rows(meter, 0, [1, 2]))  # before it hung there
+    assert home.kept() == {}
+    home.take(rows(meter, 4, [1, 2, 4]), rows(meter, 0, [1, 2]))
+    assert home.wh() == {6: 2}
+
+
+def test_only_registers_that_a_later_read_can_join_are_kept(wall: Callable[[], Wall]) -> None:
+    home = wall()
+    meter = home.hang()
+    for first in (0, 4, 12, 8):
+        home.take(rows(meter, first, [100 + slot for slot in range(first, first + 4)]))
+    assert home.wh() == dict.fromkeys(range(1, 16), 1)
+    with home.store.read() as tx:
+        kept = readings.registers_of_points(tx, service_point_ids=[home.point], channel=readings.IMPORT)[home.point]
+    assert ((kept.at - START) // 900).tolist() == [1, 4, 8, 13, 16]
+
+
 def test_rows_of_a_meter_that_hangs_nowhere_are_refused_and_nothing_is_kept(wall: Callable[[], Wall]) -> None:
     home = wall()
     meter = home.hang()

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattledger import control, headend, readings, registry
-from wattledger.kernel import Clock, IntervalSeries, Period, Problem, Quality, from_epoch, new_id, stable_id
+from wattledger.kernel import Clock, IntervalSeries, Period, Problem, Quality, epoch, from_epoch, new_id, stable_id
 from wattledger.readings import IntervalBatch, PointIntervals, PointRegister
 from wattledger.store import Store, Transaction
 
@@ -33,6 +33,7 @@ _REGISTERS = {"1-0:1.8.0": "import", "1-0:2.8.0": "export"}
 _COUNTED = {"1-0:1.29.0": "import", "1-0:2.29.0": "export"}
 """Energies of the interval itself."""
 _DOUBTFUL = headend.RowStatus.CRITICAL | headend.RowStatus.CLOCK_INVALID | headend.RowStatus.NOT_VALID
+_ACTUAL, _SUSPECT = int(Quality.ACTUAL), int(Quality.SUSPECT)
 _DIGITS = (10**5, 10**6, 10**7, 10**8, 10**9, 10**10, 2**32)
 """Where registers begin anew, in Wh."""
 _NEAR_THE_END = 20  # the last twentieth of a register: only from there does a fall mean that it began anew
@@ -107,11 +108,10 @@ class _Intervals:
     def batches(self, deliveries: Sequence[headend.Delivery]) -> Iterator[IntervalBatch]:
         for one in deliveries:
             self._take(one)
-        kept = [
-            _register(*of, at=_outer(sorted(edges), self._seconds), wh=edges)
-            for of, edges in sorted(self._edges.items())
-        ]
+        new = {of: sorted(edges) for of, edges in sorted(self._edges.items())}
         self._bridge()
+        kept = [_register(*of, at=self._outer(at, of), wh=self._edges[of]) for of, at in new.items()]
+        kept = [one for one in kept if len(one.at)]
         points = [*self._differences(), *self._as_counted()]
         ids = sorted(one.id for one in deliveries)
         for number, registers in enumerate(_one_a_point(kept) or ([[]] if points else [])):
@@ -119,26 +119,36 @@ class _Intervals:
             yield IntervalBatch(id=name, source="head-end", points=[] if number else points, registers=registers)
 
     def _take(self, delivery: headend.Delivery) -> None:
-        rows = delivery.rows
+        rows, seconds = delivery.rows, self._seconds
+        doubtful = (rows.status & _DOUBTFUL) != 0
         for column, channel in enumerate(rows.channels):
             cumulative, counted = _REGISTERS.get(channel.name), _COUNTED.get(channel.name)
             if channel.unit != "Wh" or (cumulative is None and counted is None):
                 continue
-            for row, start in enumerate(rows.starts.tolist()):
-                if rows.present is not None and not rows.present[row, column]:
+            wh = _watt_hours(rows.values[:, column], channel.scale)
+            for placed in self._placed.get(delivery.meter_id, ()):
+                # What was before it was installed there, or after it was taken down, is not this point's.
+                here = (rows.starts >= epoch(placed.since)) & (
+                    True if placed.until is None else rows.starts < epoch(placed.until)
+                )
+                if rows.present is not None:
+                    here &= rows.present[:, column]
+                starts, point = rows.starts[here], placed.service_point_id
+                if not len(starts):
                     continue
-                wh = _watt_hours(int(rows.values[row, column]), channel.scale)
-                doubted = bool(int(rows.status[row]) & _DOUBTFUL)
-                point = _point_at(self._placed.get(delivery.meter_id, ()), start)
-                if point is None:
-                    continue  # before it was installed there, and after it was taken down
                 if counted is not None:
-                    quality = Quality.SUSPECT if doubted else Quality.ACTUAL
-                    self._counted[point, counted][start] = wh, int(quality)
+                    quality = np.where(doubtful[here], Quality.SUSPECT, Quality.ACTUAL)
+                    told = zip(wh[here].tolist(), quality.tolist(), strict=True)
+                    self._counted[point, counted].update(zip(starts.tolist(), told, strict=True))
                 elif cumulative is not None:
-                    self._edges[point, cumulative, delivery.meter_id][start + self._seconds] = wh
-                    if doubted:
-                        self._doubted.add((point, start + self._seconds))
+                    edges = (starts + seconds).tolist()
+                    self._edges[point, cumulative, delivery.meter_id].update(zip(edges, wh[here].tolist(), strict=True))
+                    self._doubted.update((point, at) for at in (starts[doubtful[here]] + seconds).tolist())
+
+    def _outer(self, new: Sequence[int], of: tuple[str, str, str]) -> list[int]:
+        """Those of the new edges that lie at an end of an unbroken run: only there can a later read join on."""
+        known, seconds = self._edges[of], self._seconds
+        return [at for at in new if at - seconds not in known or at + seconds not in known]
 
     def _bridge(self) -> None:
         """Add the registers that are known from earlier reads just before and after what came now."""
@@ -167,18 +177,23 @@ class _Intervals:
         for (point, channel, _), edges in self._edges.items():
             if (point, channel) in self._counted:
                 continue  # the meter tells both: what it counted by interval is the finer of the two
-            at = np.array(sorted(edges), dtype=np.int64)
-            wh = np.array([edges[one] for one in at.tolist()], dtype=np.int64)
-            for place in np.flatnonzero(np.diff(at) == self._seconds).tolist():
-                used = _difference(int(wh[place]), int(wh[place + 1]))
-                if used is not None:
-                    start, end = int(at[place]), int(at[place + 1])
-                    quality = Quality.SUSPECT if (point, end) in self._doubted else Quality.ACTUAL
-                    found[point, channel][start] = used, int(quality)
-        return [self._series(*of, values) for of, values in sorted(found.items())]
+            at, wh = np.array(sorted(edges.items()), dtype=np.int64).reshape(-1, 2).T
+            used = np.diff(wh)
+            next_to = np.diff(at) == self._seconds
+            whole = next_to & (used >= 0)
+            ends = at[1:][whole].tolist()
+            quality = [_SUSPECT if (point, end) in self._doubted else _ACTUAL for end in ends]
+            told = zip(used[whole].tolist(), quality, strict=True)
+            found[point, channel].update(zip(at[:-1][whole].tolist(), told, strict=True))
+            for place in np.flatnonzero(next_to & (used < 0)).tolist():
+                begun_anew = _difference(int(wh[place]), int(wh[place + 1]))
+                if begun_anew is not None:
+                    quality_of_it = _SUSPECT if (point, int(at[place + 1])) in self._doubted else _ACTUAL
+                    found[point, channel][int(at[place])] = begun_anew, quality_of_it
+        return [self._series(*of, values) for of, values in sorted(found.items()) if values]
 
     def _as_counted(self) -> list[PointIntervals]:
-        return [self._series(*of, values) for of, values in sorted(self._counted.items())]
+        return [self._series(*of, values) for of, values in sorted(self._counted.items()) if values]
 
     def _series(self, point: str, channel: str, values: Mapping[int, tuple[int, int]]) -> PointIntervals:
         starts = np.array(sorted(values), dtype=np.int64)
@@ -210,15 +225,10 @@ def _one_a_point(registers: Sequence[PointRegister]) -> list[list[PointRegister]
     return batches
 
 
-def _outer(edges: Sequence[int], seconds: int) -> list[int]:
-    """The edges at both ends of every unbroken run."""
-    known = set(edges)
-    return [at for at in edges if at - seconds not in known or at + seconds not in known]
-
-
-def _watt_hours(value: int, scale: int) -> int:
+def _watt_hours(values: Instants, scale: int) -> Instants:
     # Of a cumulative register: what is left off here is in the next difference.
-    return int(value * 10**scale) if scale >= 0 else int(value // 10**-scale)
+    wh: Instants = values * 10**scale if scale >= 0 else values // 10**-scale
+    return wh
 
 
 def _difference(before: int, after: int) -> int | None:
