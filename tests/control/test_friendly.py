@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from grid import MARCH, Grid, intervals
 
-from wattledger import control, ledger, prepay, registry
+from wattledger import control, headend, ledger, prepay, registry
 from wattledger.kernel import Money, Period
 from wattledger.store import recent_facts
 from wattledger.worker import Worker
@@ -101,6 +101,8 @@ def test_a_supply_may_be_limited_instead(home: tuple[Grid, Worker]) -> None:
 
     with grid.store.write() as tx:
         control.protect(tx, contract_id="h0", kind="limited", watts=500, reason="children")
+        link = headend.MeterLink(meter_id="m-h0", driver="paper", address="h0")
+        headend.put_meters(tx, links=[link], now=grid.clock.now())
     exhaust(grid, worker)
     go(grid, worker, 2)
     assert (supply(grid).state, limit()) == ("on", 500)
@@ -109,6 +111,9 @@ def test_a_supply_may_be_limited_instead(home: tuple[Grid, Worker]) -> None:
     worker.settle()
     assert limit() is None
     assert "LoadLimitLifted" in told(grid)
+    with grid.store.read() as tx:
+        commands = headend.commands(tx, meter_id="m-h0")
+    assert sorted((one.action, one.watts) for one in commands) == [("set_limit", 500), ("set_limit", 1_000_000)]
 
 
 def test_emergency_credit_is_used_before_anybody_is_cut_off(home: tuple[Grid, Worker]) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from wattledger import billing, control, notices, payments, prepay, pricing, registry
-from wattledger.kernel import Money, Period, zone_named
+from wattledger import billing, control, headend, notices, payments, prepay, pricing, registry
+from wattledger.kernel import Money, Period, stable_id, zone_named
 from wattledger.store import Handlers, Transaction
+
+_log = logging.getLogger(__name__)
+_CONTRACTED_KW = "contracted_kw"
+_UNLIMITED_WATTS = 1_000_000  # more than any home draws: the limiter never acts
+_LIMIT_VALID = timedelta(days=7)
 
 
 class OrderCollector:
@@ -57,6 +63,8 @@ def reactions(policy: control.CutOffPolicy, *, collector: prepay.Collector | Non
         pricing.LoadExceeded: (_tell_load,),
         registry.FactTold: (_reprice_contract,),
         prepay.RechargeWanted: (wanted,),
+        control.LoadLimitWanted: (_limit_load,),
+        control.LoadLimitLifted: (_lift_limit,),
         registry.TermsChanged: (_begin_prepay,),
     }
 
@@ -156,6 +164,36 @@ def _move_arrears_of_bill(tx: Transaction, fact: billing.BillPosted) -> None:
 def _move_arrears(tx: Transaction, contract_id: str, *, cause: str, now: datetime) -> None:
     owed_on = billing.receivable_account(contract_id)
     prepay.take_over_arrears(tx, contract_id=contract_id, owed_on=owed_on, cause=cause, now=now)
+
+
+def _limit_load(tx: Transaction, fact: control.LoadLimitWanted) -> None:
+    """The head-end sets the meter's limiter and reads it back, however long that takes."""
+    _set_limit(tx, fact.service_point_id, fact.watts, "no credit, and protected from being cut off", fact.at)
+
+
+def _lift_limit(tx: Transaction, fact: control.LoadLimitLifted) -> None:
+    if control.limited_to(tx, service_point_id=fact.service_point_id) is not None:
+        return  # it is limited anew since then
+    facts = registry.facts_of(tx, contract_id=_contract(fact.contract_id), at=fact.at)
+    watts = int(Decimal(facts[_CONTRACTED_KW]) * 1000) if _CONTRACTED_KW in facts else _UNLIMITED_WATTS
+    _set_limit(tx, fact.service_point_id, watts, "not to be limited any more", fact.at)
+
+
+def _set_limit(tx: Transaction, service_point_id: str, watts: int, reason: str, at: datetime) -> None:
+    meter = registry.meter_at(tx, service_point_id=service_point_id, at=at)
+    request = headend.CommandRequest(
+        id=stable_id("cmd", "limit", service_point_id, watts, at.isoformat()),
+        meter_id=meter.meter_id,
+        action="set_limit",
+        watts=watts,
+        actor="supply control",
+        reason=reason,
+        valid_for=_LIMIT_VALID,
+    )
+    try:
+        headend.submit(tx, request=request, now=at)
+    except headend.MeterNotLinked:
+        _log.warning("meter %s is not linked: its load cannot be limited to %s W", meter.meter_id, watts)
 
 
 def _tell_load(tx: Transaction, fact: pricing.LoadExceeded) -> None:
