@@ -112,8 +112,11 @@ def test_a_special_day_has_a_table_of_its_own(made: Callable[..., Any]) -> None:
     assert bench.read(11, SPECIAL) == [[7, CHRISTMAS, 2]]
     bench.wait(days=2, hours=12)
     assert bench.read(1, "0-0:96.14.0") == 4  # Christmas, a Friday
+    before = rates(bench)
+    assert before == [14_400, 0, 14_400, 7_200]  # at 600 W
     assert bench.invoke(11, SPECIAL, 2, uint16(7)) is ActionResult.SUCCESS
     assert bench.read(1, "0-0:96.14.0") == 1
+    assert rates(bench) == before  # what is past stays as it was counted
     assert bench.invoke(11, SPECIAL, 2, uint16(7)) is ActionResult.OTHER_REASON
 
 

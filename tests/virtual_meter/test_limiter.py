@@ -43,6 +43,21 @@ def test_a_load_over_the_limit_for_too_short_does_nothing(made: Callable[..., An
     assert bench.codes(2) == [67]
 
 
+def test_minutes_over_have_to_follow_each_other(made: Callable[..., Any]) -> None:
+    load = SeriesLoad(start=1_773_122_400, seconds=60, values=np.array(([50] * 4 + [10]) * 12))
+    bench = made(load=load)
+    limited(bench, over=300)
+    bench.wait(hours=1)
+    assert bench.codes(2) == [67]
+    limited(bench, over=240)
+    assert bench.meter.limiter.passed(*_minutes(bench)) == bench.at - 3_600 + 240
+
+
+def _minutes(bench: Any) -> tuple[Any, Any]:  # noqa: ANN401 - a bench, and instants
+    edges = np.arange(bench.at - 3_600, bench.at + 1, 60, dtype=np.int64)
+    return edges, bench.meter.imported(edges)
+
+
 @pytest.mark.parametrize(
     ("mode", "state", "codes"), [(4, State.READY, [67, 65, 64]), (6, State.CONNECTED, [67, 65, 64, 66, 69])]
 )
@@ -97,6 +112,19 @@ def test_a_stuck_relay_is_told_once_and_does_not_open(made: Callable[..., Any]) 
     bench.wait(hours=2)
     assert bench.read(70, "0-0:96.3.10") is True
     assert bench.codes(2) == [67, 65, 68]
+
+
+def test_a_relay_that_moves_again_is_watched_again(made: Callable[..., Any]) -> None:
+    bench = made(watts=3_000)
+    bench.meter.show_fault(Fault.STUCK_RELAY)
+    limited(bench)
+    bench.wait(hours=1)
+    bench.read(70, "0-0:96.3.10")
+    bench.meter.show_fault(Fault.STUCK_RELAY, shown=False)
+    bench.invoke(70, "0-0:96.3.10", 1)
+    bench.invoke(70, "0-0:96.3.10", 2)
+    bench.wait(minutes=6)
+    assert bench.codes(2) == [67, 65, 68, 62, 63, 65, 64]
 
 
 def test_a_schedule_switches_at_its_time(made: Callable[..., Any]) -> None:

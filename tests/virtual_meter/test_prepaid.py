@@ -110,6 +110,17 @@ def test_tokens_limit_the_power_and_clear_what_is_to_be_cleared(made: Callable[.
     assert entered(bench, token(bench, sts.Kind.TARIFF_RATE, payload=1))[2] == "Function"
 
 
+def test_a_token_does_not_cut_the_wait_after_an_overload_short(made: Callable[..., Any]) -> None:
+    bench = prepaid(made, kwh=5)
+    bench.meter.set_limiter(normal=3_000, min_over=60, min_under=600)
+    bench.wait(minutes=2)
+    assert bench.meter.enter_token(token(bench))
+    assert bench.read(70, RELAY, 3) == State.READY
+    bench.meter.limit(9_000)
+    bench.wait(minutes=9)
+    assert bench.read(70, RELAY, 3) == State.CONNECTED
+
+
 def test_where_the_mode_has_no_local_reconnection_somebody_presses_the_button(made: Callable[..., Any]) -> None:
     bench = prepaid(made, mode=4)
     bench.wait(minutes=2)
