@@ -236,7 +236,7 @@ def test_what_cannot_be_delivered_is_tried_again_and_then_lost(made: Callable[..
             def to(where: str) -> None:
                 assert bench.write(40, SCHEDULED, 3, structure(enum(0), octets(where.encode()), enum(0))) == 0
 
-            to("127.0.0.1:1")
+            to("a..b:1")
             bench.write(40, SCHEDULED, 6, uint8(1))
             bench.wait(minutes=15)
             assert await line.push_due() == 0
@@ -265,7 +265,8 @@ def test_the_setup_is_read_and_written(made: Callable[..., Any]) -> None:
     assert bench.read(40, ALARM, 3) == [0, b"127.0.0.1:4060", 0]
     assert bench.read(40, SCHEDULED, 3) == [0, b"", 0]
     assert [one[:2] for one in bench.read(40, ALARM)][:2] == [[40, obis(ALARM)], [1, obis("0-0:42.0.0")]]
-    for wrong in (structure(enum(1), octets(b"a:1"), enum(0)), structure(enum(0), octets(b"nowhere"), enum(0))):
+    for service, where in ((1, b"a:1"), (0, b"nowhere"), (0, b"a:99999"), (0, b"a:0")):
+        wrong = structure(enum(service), octets(where), enum(0))
         assert bench.write(40, ALARM, 3, wrong) is AccessResult.OTHER_REASON
     assert bench.invoke(40, ALARM, 1) is ActionResult.SUCCESS
     assert [due.setup for due in bench.meter.take_due()] == [obis(ALARM)]

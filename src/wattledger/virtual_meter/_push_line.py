@@ -55,7 +55,7 @@ class PushLine:
             try:
                 delivered += await self._send(setup.destination, self._frames(meter, due))
                 self._failed.pop(meter.number, None)
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError, UnicodeError):  # a host name can be none
                 if tries < setup.retries:
                     self._failed[meter.number] = tries + 1, at + setup.delay
                     meter.outbox.put_back(due)

@@ -103,7 +103,7 @@ def _write_destination(name: bytes) -> Write:
             host, colon, port = destination.decode("ascii").rpartition(":")
         except (TypeError, ValueError, AttributeError):
             return AccessResult.TYPE_UNMATCHED
-        good = not destination or (host and colon and port.isdigit())
+        good = not destination or (host and colon and port.isdigit() and 0 < int(port) <= _UINT16_MAX)
         if (service, message) != (_TCP, _AXDR) or not good:
             return AccessResult.OTHER_REASON
         setup = replace(meter.outbox.setups[name], destination=destination.decode("ascii"))
