@@ -47,6 +47,10 @@ def test_a_policy_holds_from_its_instant_until_a_later_one(grid: Grid) -> None:
             for day in range(4)
         ]
         assert lows == [10, 5, 5, 7]
-        assert prepay.policy_named(tx, name="default", currency="EUR", at=MARCH + timedelta(days=3)).currency == "EUR"
+        at = MARCH + timedelta(days=4)
+        assert prepay.policy_named(tx, name="default", currency="EUR", at=at).low == 10_000_000
+        prepay.publish_policy(tx, text="{currency: EUR, low: 2}", source="p", valid_from=at)
+        both = [prepay.policy_named(tx, name="default", currency=one, at=at).low for one in ("EUR", "CNY")]
+        assert both == [2_000_000, 7_000_000]
         with pytest.raises(prepay.PolicyNotFound):
             prepay.policy_named(tx, name="other", currency="CNY", at=MARCH)

@@ -403,15 +403,11 @@ def policy_named(tx: Transaction, *, name: str, currency: str, at: datetime) -> 
     Where no ``default`` was published for the currency, it is :func:`plain_policy`.
     """
     kept = t.prepay_policy
-    row = tx.execute(
-        sa.select(kept.c.document)
-        .where(kept.c.name == name, kept.c.valid_from <= at)
-        .order_by(kept.c.valid_from.desc())
-        .limit(1)
-    ).one_or_none()
-    policy = None if row is None else _kept(row.document)
-    if policy is not None and policy.currency == currency:
-        return policy
+    select = sa.select(kept.c.document).where(kept.c.name == name, kept.c.valid_from <= at)
+    for row in tx.rows(select.order_by(kept.c.valid_from.desc())):
+        policy = _kept(row.document)
+        if policy.currency == currency:  # one of another currency does not end it
+            return policy
     if name == DEFAULT:
         return plain_policy(currency)
     raise PolicyNotFound(
