@@ -6,10 +6,12 @@ DEMO_ARGS =
 ARGS =
 # The size of the bill run in make bench: the whole one takes minutes to make ready.
 BILLS = --quick
+# How long make fuzz goes on.
+MINUTES = 10
 
 BIN = .venv/bin
 
-.PHONY: help demo test lint format types imports web-check pytest web bench interop wheel lock openapi clean
+.PHONY: help demo test lint format types imports web-check pytest web bench fuzz interop wheel lock openapi clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +67,10 @@ bench: ## run the benchmarks beside their peers (--json with ARGS=--json; all bi
 	    case "$$file" in */bill_run.py) size="$(BILLS)" ;; *) size= ;; esac; \
 	    $(BIN)/python "$$file" $$size $(ARGS) || exit 1; \
 	done
+
+fuzz: ## damage messages of meters for some minutes and see that every decoder ends (MINUTES=10)
+	@scripts/prepare dev
+	@PYTHONPATH=tests/support $(BIN)/python tests/support/dlms_fuzz.py $(MINUTES)
 
 interop: ## let DLMS meters and clients of other makers speak with ours (docs/interop.md)
 	@scripts/prepare runtime

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from dlms_peers import CLOCK, ENERGY, KEYS, METER_TITLE, PROFILE, Shelf, profile, talk
+from dlms_fuzz import DECODERS, SEEDS
+from dlms_peers import CLOCK, ENERGY, METER_TITLE, PROFILE, Shelf, profile, talk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,59 +16,14 @@ from wattledger.dlms import (
     Client,
     DlmsError,
     ErrorKind,
-    FrameReader,
-    GeneralBlock,
     Mechanism,
-    Packet,
     Server,
-    WrapperReader,
-    array,
     decode,
-    decode_typed,
-    encode,
-    long_frames,
     octets,
-    read_acse,
-    read_apdu,
-    read_frame,
-    read_long_frames,
-    read_messages,
-    structure,
     uint32,
-    unprotect,
-    unwrap,
 )
 
 Pair = Callable[..., tuple[Client, Server]]
-
-DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "data": decode,
-    "typed data": decode_typed,
-    "apdu": read_apdu,
-    "acse": read_acse,
-    "wrapper": unwrap,
-    "hdlc": read_frame,
-    "hdlc stream": lambda octets: list(FrameReader().feed(octets)),
-    "wrapper stream": lambda octets: list(WrapperReader().feed(octets)),
-    "m-bus": read_long_frames,
-    "ciphered": lambda octets: unprotect(octets, title=METER_TITLE, keys=KEYS),
-    "messages": read_messages,
-    "messages with keys": lambda octets: read_messages(octets, keys=KEYS, title=METER_TITLE),
-}
-SEEDS = [
-    encode(profile(6)),
-    encode(structure(array([uint32(7)] * 3), octets(bytes(12)))),
-    b"\x13\x02\x02\x12\x06\x0c" + bytes(12),  # a compact array
-    b"\x0f\0\0\0\1\x0c" + bytes(12) + encode(structure(octets(CLOCK.name), uint32(1))),
-    b"\xc4\1\xc1\0" + encode(profile(2)),
-    b"\xc0\3\xc1\2" + CLOCK.encoded + b"\0" + ENERGY.encoded + b"\0",
-    bytes.fromhex(
-        "6036a1090607608574050801018a0207808b0760857405080205ac0a80083132333435363738be10040e01000000065f1f0400007e1f04b0"
-    ),
-    Packet(1, 16, b"\xc4\1\xc1\0\x06\0\0\0\1").encoded,
-    long_frames(b"\x0f\0\0\0\1\0" + encode(profile(30)), source=1, destination=103),
-    GeneralBlock(last=True, streaming=False, window=1, number=1, acknowledged=0, octets=b"\xc4\1\xc1\1\3").encoded,
-]
 
 
 @st.composite
