@@ -31,6 +31,11 @@ def test_a_supply_goes_off_and_on(desk: MeterDesk, head: HeadEnd) -> None:
     switches.disconnect(meter_id="m")
     relay = switches.read_relay(meter_id="m")
     assert (relay.output_on, relay.control_state) == (False, "disconnected")
+    assert head.metrics.reached == 1  # it was read back in the conversation that switched it
+    head.meter().output, head.meter().state = True, "connected"
+    assert switches.read_relay(meter_id="m").output_on  # and is read anew when it is asked for anew
+    assert head.metrics.reached == 2
+    switches.disconnect(meter_id="m")
     switches.reconnect(meter_id="m")
     assert switches.read_relay(meter_id="m").output_on
     assert head.meter().state == "connected"

@@ -292,10 +292,17 @@ class MeterDesk:
         """A round of collection over all meters, or some."""
         return asyncio.run(headend.collect(tools=self.tools, policy=self.policy, only=only))
 
-    def carry_out(self, request: headend.CommandRequest) -> headend.Command:
-        """Submit a command and give it as it stands when its outcome is known, or when patience is at its end."""
+    def carry_out(
+        self, request: headend.CommandRequest, *, asking: Sequence[headend.AskRequest] = ()
+    ) -> headend.Command:
+        """Submit a command and give it as it stands when its outcome is known, or when patience is at its end.
+
+        What is asked besides is asked in the same conversation, after it.
+        """
         with self.tools.store.write() as tx:
             headend.submit(tx, request=request, now=self.tools.clock.now())
+            for one in asking:
+                headend.ask(tx, request=one, now=self.tools.clock.now())
         return self._until(request.meter_id, lambda tx: headend.command(tx, command_id=request.id), _is_settled)
 
     def withdraw(self, request: headend.CommandRequest) -> None:
@@ -311,12 +318,13 @@ class MeterDesk:
     def ask_all(self, requests: Sequence[headend.AskRequest]) -> list[headend.Ask]:
         """Ask one meter several things in one conversation; as :meth:`ask`, in their order."""
         with self.tools.store.write() as tx:
-            for request in requests:
-                headend.ask(tx, request=request, now=self.tools.clock.now())
+            asks = [headend.ask(tx, request=request, now=self.tools.clock.now()) for request in requests]
+        if _are_answered(asks):
+            return asks
         return self._until(
             requests[0].meter_id,
             lambda tx: [headend.asked(tx, ask_id=request.id) for request in requests],
-            lambda asks: all(ask.state != "waiting" for ask in asks),
+            _are_answered,
         )
 
     def rotate_keys(self, meter_id: str) -> list[headend.KeyStatus]:
@@ -345,6 +353,10 @@ class MeterDesk:
             self._pause.wait(0.2)  # somebody else talks to the meter just now
 
 
+def _are_answered(asks: Sequence[headend.Ask]) -> bool:
+    return all(ask.state != "waiting" for ask in asks)
+
+
 def _is_settled(command: headend.Command) -> bool:
     return not command.is_open or command.state == "ready_for_reconnection"
 
@@ -355,6 +367,8 @@ class LinkedSwitches:
 
     def __init__(self, desk: MeterDesk, *, actor: str = "supply control") -> None:
         self._desk, self._actor = desk, actor
+        self._read_back: dict[str, headend.AskRequest] = {}
+        """Relays that were asked for in the conversation that switched them."""
 
     def disconnect(self, *, meter_id: str) -> None:
         """Ask the meter to open its disconnector; raises :class:`control.MeterUnreachable`."""
@@ -367,9 +381,9 @@ class LinkedSwitches:
     def read_relay(self, *, meter_id: str) -> control.RelayState:
         """Attributes 2 and 3 of the disconnector; raises :class:`control.MeterUnreachable`."""
         try:
-            asked = self._desk.ask(
-                headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay", valid_for=2 * self._desk.patience)
-            )
+            # The same question again is the same read: what was answered already is not asked for twice.
+            question = self._read_back.pop(meter_id, self._question(meter_id))
+            asked = self._desk.ask(question)
         except headend.MeterNotLinked as problem:
             raise control.MeterUnreachable(str(problem)) from problem
         if asked.answer is None:
@@ -385,8 +399,10 @@ class LinkedSwitches:
             reason="supply control",
             valid_for=2 * self._desk.patience,
         )
+        question = self._question(meter_id)
+        self._read_back.pop(meter_id, None)
         try:
-            done = self._desk.carry_out(request)
+            done = self._desk.carry_out(request, asking=[question])
             if done.state == "queued":
                 # Whoever asks again may want something else by then.
                 self._desk.withdraw(request)
@@ -394,6 +410,10 @@ class LinkedSwitches:
             raise control.MeterUnreachable(str(problem)) from problem
         if done.state in {"queued", "sent", "unknown", "expired"}:
             raise control.MeterUnreachable(done.detail or f"meter {meter_id} did not answer")
+        self._read_back[meter_id] = question
+
+    def _question(self, meter_id: str) -> headend.AskRequest:
+        return headend.AskRequest(id=new_id("ask"), meter_id=meter_id, what="relay", valid_for=2 * self._desk.patience)
 
 
 def tools_for(
