@@ -179,12 +179,12 @@ def test_killed_while_history_is_made_it_makes_the_same_history(tmp_path: Path) 
     town = Town.of(plan())
     loads, period = LoadModel(town), Period(town.plan.start, town.plan.live_from)
     whole = len(town.supplies) * period.seconds // 900
-    for part in (0, 2, 5):
+    for part in (0, 5):
         process = start(data, "--no-serve")
         while stored(data / "wattledger.db") <= whole * part // 8:
             assert process.poll() is None, process.communicate()[0]
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.02)
+                process.wait(timeout=0.15)
         process.kill()
         process.communicate()
     assert whole * 5 // 8 < stored(data / "wattledger.db") < whole, "it was killed while history was made"
