@@ -1,7 +1,7 @@
 """Every decoder of the wire, and good messages to begin with; run by itself it damages them for minutes: ``make fuzz``.
 
-What is asked of a decoder is a value or an error of its own, soon, and no memory that grows. It ends with 1 at the first
-input for which that does not hold, and shows it.
+What is asked of a decoder is a value or an error of its own, soon, and no memory that grows. It ends with 1 at the
+first input for which that does not hold, and shows it.
 """
 
 from __future__ import annotations
