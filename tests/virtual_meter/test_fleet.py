@@ -13,8 +13,7 @@ import pytest
 
 from wattledger.app._meters import virtual_meters
 from wattledger.cli import MeterFleet, MeterSecrets
-from wattledger.cli._options import OptionRefused
-from wattledger.cli.meter import _host_and_port
+from wattledger.cli._options import OptionRefused, host_and_port
 from wattledger.dlms import Client, Exchange, Keys, Mechanism, Reference, Security, obis
 from wattledger.kernel import ManualClock
 from wattledger.virtual_meter import (
@@ -82,10 +81,10 @@ def test_prepaid_meters_push_and_have_credit() -> None:
 
 
 @pytest.mark.parametrize("told", ["here", ":4060", "here:", "here:0", "here:70000", "here:x"])
-def test_a_host_and_port_that_are_none(told: str) -> None:
+def test_ahost_and_port_that_are_none(told: str) -> None:
     with pytest.raises(OptionRefused, match="names no host and port"):
-        _host_and_port(told, "--dial")
-    assert _host_and_port("[::1]:4060", "--dial") == ("::1", 4_060)
+        host_and_port(told, "--dial")
+    assert host_and_port("[::1]:4060", "--dial") == ("::1", 4_060)
 
 
 def carried(exchange: Exchange[Any], talk: Conversation) -> None:

@@ -45,6 +45,7 @@ class System:
 
     ``data``    the folder beside the database: the master key of the meters' keys may lie there
     ``switch``  who switches supplies, where that is not the head-end
+    ``door``    a bound socket at which meters connect
     ``drivers``, ``collection``  what the head-end speaks beside what is installed, and how it collects
     """
 
@@ -57,6 +58,7 @@ class System:
         switch: control.SwitchPort | None = None,
         drivers: Sequence[headend.Driver] = (),
         collection: headend.CollectionPolicy | None = None,
+        door: socket.socket | None = None,
         zone: str = "UTC",
         clock_speed: int = 1,
         policy: control.CutOffPolicy | None = None,
@@ -75,7 +77,7 @@ class System:
         self.channels = channels or (notices.LogChannel(),)
         self.clock_speed = clock_speed
         self._data, self._switch, self._policy = data, switch, policy or control.CutOffPolicy()
-        self._drivers, self._collection = drivers, collection
+        self._drivers, self._collection, self._door = drivers, collection, door
         self._corrections, self._executor = corrections, executor
         self._delivery, self._poll = delivery, poll
         self.desk = Desk(store=store, clock=clock, wake=self.wake, rules=rules, policy=decisions)
@@ -127,7 +129,8 @@ class System:
     def collector(self) -> Collector:
         """Who talks to linked meters whenever one is due; made when it is wanted."""
         poll = timedelta(seconds=1) if self.clock_speed == 1 else self._poll
-        return worker.Collector(tools=self.meters.tools, policy=self.meters.policy, wake=self.wake, poll=poll)
+        tools, policy = self.meters.tools, self.meters.policy
+        return worker.Collector(tools=tools, policy=policy, wake=self.wake, poll=poll, door=self._door)
 
     def wake(self) -> None:
         """Something was committed: where somebody is at work, they look now."""
@@ -262,16 +265,28 @@ def serve_system(options: SystemOptions, serve: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = stop_on_signals()
-    system = system_of(options)
+    system = system_of(options, door=None if serve.meters is None else _door(*serve.meters))
     system.launch_jobs()
     system.start_api(serve)
     system.start_work()
     sys.stdout.write(f"Wattledger serves http://{serve.host}:{serve.port}/ (Ctrl-C stops)\n")
+    if serve.meters is not None:
+        sys.stdout.write("Meters connect at {}:{}\n".format(*serve.meters))
     sys.stdout.flush()
     stop.wait()
     system.stop()
     worker.stop_jobs()
     system.store.close()
+
+
+def _door(host: str, port: int) -> socket.socket:
+    """A socket that is bound; raises :class:`PortTaken`."""
+    try:
+        return socket.create_server((host, port), backlog=1_024)
+    except OSError as error:
+        raise PortTaken(
+            f"meters cannot connect at {host}:{port}: {error.strerror or error}", remedy="choose another --meters"
+        ) from error
 
 
 def stop_on_signals() -> threading.Event:
@@ -320,9 +335,10 @@ def opened(options: SystemOptions) -> Iterator[System]:
         system.store.close()
 
 
-def system_of(options: SystemOptions) -> System:
+def system_of(options: SystemOptions, *, door: socket.socket | None = None) -> System:
     """The system that the options name, not served and with nobody at work."""
     return System(
+        door=door,
         store=open_store(options),
         clock=SystemClock(),
         data=options.data,

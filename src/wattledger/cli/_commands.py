@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol
 import typer
 
 import wattledger
-from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, SystemOptions
+from wattledger.cli._options import DATA_DEFAULT, Data, Database, Files, SystemOptions, host_and_port
 from wattledger.cli._readings_queue import (
     SECOND_PERSON_ABOVE,
     ReviewedReadings,
@@ -27,10 +27,11 @@ from wattledger.kernel import Problem
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where the pages and the API are served."""
+    """Where the pages and the API are served, and where meters connect in, if they may."""
 
     host: str
     port: int
+    meters: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,13 @@ class Commands(Populations, StoredReadings, ReviewedReadings, Meters, LinkedMete
 
 
 _Host = Annotated[str, typer.Option(help="Address to listen on; there is no log-in yet, so keep it to this machine")]
+_Meters = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT at which DLMS meters connect: to push, or to be read over their own connection",
+        envvar="WATTLEDGER_METERS",
+    ),
+]
 _Port = Annotated[int, typer.Option(help="Port to listen on", min=1, max=65_535)]
 
 _Corrections = Annotated[
@@ -189,6 +197,7 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         *,
         host: _Host = "127.0.0.1",
         port: _Port = 8321,
+        meters: _Meters = None,
         corrections: _Corrections = "next_bill",
         executor: _Executor = "threads",
         rules: Rules = None,
@@ -202,7 +211,7 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         limit = money_limit(second_person_above)
         commands.serve(
             SystemOptions(data, database, corrections, executor, rules, limit, validate=validate, files=files),
-            ServeOptions(host=host, port=port),
+            ServeOptions(host=host, port=port, meters=None if meters is None else host_and_port(meters, "--meters")),
         )
 
     @cli.command()

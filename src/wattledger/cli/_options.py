@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -56,3 +57,11 @@ class OptionRefused(Problem):
     slug = "option-refused"
     title = "An option cannot be understood"
     status = 422
+
+
+def host_and_port(told: str, option: str) -> tuple[str, int]:
+    """The host and the port that an option names; raises :class:`OptionRefused`."""
+    host, _, port = told.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65_535:  # noqa: PLR2004 - the last port
+        raise OptionRefused(f"{option} {told!r} names no host and port", remedy="write it as head-end.example:4060")
+    return host.strip("[]"), int(port)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
-from wattledger.cli._options import OptionRefused
+from wattledger.cli._options import OptionRefused, host_and_port
 
 if TYPE_CHECKING:
     from wattledger.virtual_meter import Fault
@@ -162,13 +162,6 @@ def told_instant(told: str | None, option: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _host_and_port(told: str, option: str) -> tuple[str, int]:
-    host, _, port = told.rpartition(":")
-    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65_535:  # noqa: PLR2004 - the last port
-        raise OptionRefused(f"{option} {told!r} names no host and port", remedy="write it as head-end.example:4060")
-    return host.strip("[]"), int(port)
-
-
 def _faults(told: Sequence[str]) -> dict[Fault, int]:
     from wattledger.virtual_meter import Fault  # noqa: PLC0415 - its own imports wait until a command runs
 
@@ -273,9 +266,9 @@ def _add_serve(group: typer.Typer, commands: Meters) -> None:
                 pdu_max=pdu,
                 secrets=secrets_of(key=key, auth_key=auth_key, master_key=master_key, password=password),
                 faults=_faults(fault or []),
-                push=None if push is None else "{}:{}".format(*_host_and_port(push, "--push")),
+                push=None if push is None else "{}:{}".format(*host_and_port(push, "--push")),
                 push_every=push_every,
-                dial=None if dial is None else _host_and_port(dial, "--dial"),
+                dial=None if dial is None else host_and_port(dial, "--dial"),
                 vending_key=_hex_key(vending_key, "--vending-key", sizes=(20,)),
                 credit_kwh=credit,
             )

@@ -93,6 +93,10 @@ from wattledger.headend._keys import (
     put_keys,
     rewrap_keys,
 )
+from wattledger.headend._listener import (
+    ListenerSettings,
+    listening,
+)
 from wattledger.headend._metrics import (
     Metrics,
 )
@@ -117,6 +121,7 @@ from wattledger.headend._visit import (
     VisitLimits,
 )
 from wattledger.headend.ports import (
+    CONNECTS_IN,
     BadKey,
     BadTag,
     Channel,
@@ -146,6 +151,7 @@ from wattledger.headend.ports import (
 )
 
 __all__ = [
+    "CONNECTS_IN",
     "EVENT_CODES",
     "Action",
     "Answer",
@@ -185,6 +191,7 @@ __all__ = [
     "KeysMissing",
     "KeysRotated",
     "KeysSealed",
+    "ListenerSettings",
     "LocalMasterKey",
     "LoggedEvent",
     "Malformed",
@@ -242,6 +249,7 @@ __all__ = [
     "installed_drivers",
     "key_statuses",
     "linked",
+    "listening",
     "master_key_from_file",
     "master_key_from_text",
     "meter_statuses",

@@ -85,6 +85,7 @@ class Collected:
 class Tools:
     """What collection is handed: where things are kept, who speaks, who takes readings, keys, time and chance.
 
+    ``connected`` tells which of the meters that connect in can be talked to in this event loop.
     ``vault`` may be ``None`` where no meter has keys. ``pause`` waits between read-backs. ``clock_speed`` is how many
     seconds of ``clock`` pass in one of life: a conversation takes its time in life, whatever the clock says.
     """
@@ -98,6 +99,7 @@ class Tools:
     metrics: Metrics = field(default_factory=Metrics)
     pause: Pause = asyncio.sleep
     clock_speed: int = 1
+    connected: Callable[[], Collection[str]] = tuple
 
 
 async def collect(
@@ -227,9 +229,10 @@ class _Round:
             return work(tx)
 
     async def _claim(self, limit: int) -> list[Visit | Outcome]:
-        return await self._write(partial(self._claimed, limit=min(limit, self._policy.batch)))
+        connected = self._tools.connected()
+        return await self._write(partial(self._claimed, limit=min(limit, self._policy.batch), connected=connected))
 
-    def _claimed(self, tx: Transaction, *, limit: int) -> list[Visit | Outcome]:
+    def _claimed(self, tx: Transaction, *, limit: int, connected: Collection[str]) -> list[Visit | Outcome]:
         """Lease meters, and find all that they are to be asked. One whose visit cannot begin has ended."""
         now = self._tools.clock.now()
         if self._only is None:
@@ -242,6 +245,7 @@ class _Round:
             now=now,
             until=now + lasts(self._policy.limits) * self._tools.clock_speed,
             only=self._only,
+            connected=connected,
         )
         ids = [one.link.meter_id for one in leases]
         if not ids:

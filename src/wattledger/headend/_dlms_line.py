@@ -19,7 +19,8 @@ from wattledger.dlms import (
     WrapperReader,
     obis,
 )
-from wattledger.headend.ports import Counters, MeterLink, Unreachable
+from wattledger.headend._lines_in import LineIn, LinesIn
+from wattledger.headend.ports import CONNECTS_IN, Counters, MeterLink, Unreachable
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ _CHUNK = 8_192
 _APDU_MAX = 0xFFFF
 _RESERVED = 8  # frames that an operation takes; more come as they are needed
 _TITLE = b"WLG\0\0\0\0\0"
+_TITLE_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Plan:
 
     host: str
     port: int
+    peer: bytes | None
+    """The meter's system title, where the link tells it: its connections in and its pushes are known by it."""
     hdlc: bool
     client: int
     server: int
@@ -55,11 +59,14 @@ class Plan:
         form = told.get("form", "service")
         title = told.get("title", _TITLE.hex())
         try:
+            if link.address == CONNECTS_IN and "peer" not in told:
+                raise ValueError("a meter that connects in is known by its system title: peer=")  # noqa: TRY301 - as below
             if not colon or form not in {"service", "general", "general-ciphering"}:
                 raise ValueError(form if colon else link.address)  # noqa: TRY301 - told below with the others
             return cls(
                 host=host.strip("[]"),
-                port=int(port),
+                port=0 if link.address == CONNECTS_IN else int(port),
+                peer=_title_of(told["peer"]) if "peer" in told else None,
                 hdlc={"wrapper": False, "hdlc": True}[told.get("framing", "wrapper")],
                 client=int(told.get("client", "1")),
                 server=int(told.get("server", "1")),
@@ -80,6 +87,13 @@ class Plan:
             ) from error
 
 
+def _title_of(text: str) -> bytes:
+    title = bytes.fromhex(text)
+    if len(title) != _TITLE_BYTES:
+        raise ValueError(f"the system title {text} has no {_TITLE_BYTES} bytes")
+    return title
+
+
 class Line:
     """A connection to a meter that APDUs go through, whatever frames them."""
 
@@ -90,6 +104,10 @@ class Line:
         self._come: list[bytes] = []
         self.heard = False
         """Anything came at all."""
+        self.left = False
+        """Both sides said good-bye: nothing of this conversation can come any more."""
+        self.refused = False
+        """The other side said no to an association, and waits for another."""
 
     async def begin(self) -> None:
         """Nothing to agree on."""
@@ -120,6 +138,22 @@ class Line:
         self._writer.close()
         with suppress(OSError, asyncio.CancelledError):
             await self._writer.wait_closed()
+
+
+class BorrowedLine(Line):
+    """The same over a connection that the meter made; it is kept for the next conversation."""
+
+    def __init__(self, lines: LinesIn, line: LineIn, plan: Plan, client: int) -> None:
+        super().__init__(line.reader, line.writer, plan, client)
+        self._lines, self._line, self._peer = lines, line, plan.peer or b""
+
+    async def end(self) -> None:
+        if (self.left or self.refused) and self._line.is_open:
+            self._line.proved = self._line.proved or self.left
+            self._lines.add(self._peer, self._line, behind=self.refused)
+        else:
+            self._line.close()
+            await super().end()
 
 
 class HdlcLine(Line):
@@ -157,7 +191,12 @@ class HdlcLine(Line):
         await super().end()
 
 
-async def dialled(link: MeterLink, plan: Plan, client: int) -> Line:
+async def dialled(link: MeterLink, plan: Plan, client: int, *, lines: LinesIn) -> Line:
+    if link.address == CONNECTS_IN:
+        borrowed = lines.take(plan.peer or b"")
+        if borrowed is None:
+            raise Unreachable(f"meter {link.meter_id} has not connected in")
+        return BorrowedLine(lines, borrowed, plan, client)
     try:
         reader, writer = await asyncio.open_connection(plan.host, plan.port)
     except OSError as error:
@@ -214,3 +253,4 @@ class Talk:
         if self.client.state == "open":
             with suppress(DlmsError):
                 await self.run(self.client.release())
+                self.line.left = True

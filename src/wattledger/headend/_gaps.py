@@ -194,6 +194,13 @@ def wanted_reads(
     return dict(reads)
 
 
+def expected_seconds(tx: Transaction, *, meter_ids: Collection[str]) -> dict[tuple[str, str], int]:
+    """The seconds of an interval, by meter and profile, of what is expected of these meters."""
+    select = sa.select(t.profile.c.meter_id, t.profile.c.profile, t.profile.c.seconds)
+    rows = tx.rows(select.where(tx.among(t.profile.c.meter_id, meter_ids)))
+    return {(row.meter_id, row.profile): row.seconds for row in rows}
+
+
 def shortest_intervals(tx: Transaction, *, meter_ids: Collection[str]) -> dict[str, int]:
     """The seconds of the shortest interval that is expected of each of these meters."""
     select = sa.select(t.profile.c.meter_id, sa.func.min(t.profile.c.seconds).label("seconds"))

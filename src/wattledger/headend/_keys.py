@@ -18,6 +18,7 @@ import json
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -278,7 +279,8 @@ class Candidate:
 def put_keys(tx: Transaction, *, meter_id: str, keys: KeySet, vault: Vault, now: datetime) -> int:
     """Keep the keys that are in a meter now (as its maker told them); returns their generation.
 
-    Those that were thought to be in it before are retired. Raises :class:`RotationUnderWay`.
+    Those that were thought to be in it before are retired; told the same again it is still the same generation, for
+    what was sent under these keys must not count anew. Raises :class:`RotationUnderWay`.
     """
     linked(tx, meter_ids=[meter_id])
     rows = _rows(tx, meter_id)
@@ -286,6 +288,10 @@ def put_keys(tx: Transaction, *, meter_id: str, keys: KeySet, vault: Vault, now:
         raise RotationUnderWay(
             f"the keys of {meter_id} are being changed", remedy="wait until the change is settled, then give them"
         )
+    for row in rows:
+        with suppress(KeysSealed):
+            if row.state == "active" and _open(row, vault) == replace(keys, generation=row.generation):
+                return int(row.generation)
     _retire_active(tx, meter_id, now)
     return _insert(tx, meter_id, replace(keys, generation=_next_generation(rows)), "active", vault=vault, now=now)
 

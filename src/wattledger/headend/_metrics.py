@@ -23,6 +23,8 @@ class Metrics:
         self.failed: Counter[str] = Counter()
         self.rows = 0
         self.events = 0
+        self.pushes = 0
+        self.pushes_refused: Counter[str] = Counter()
         self.spent = timedelta()
         self.under_way = 0
         self.batches = 0
@@ -37,6 +39,9 @@ class Metrics:
         yield from told_figures("meters_failed_total", "counter", "Visits that failed, by kind.", kinds)
         yield from told_figures("rows_total", "counter", "Profile rows that were delivered.", {"": self.rows})
         yield from told_figures("events_total", "counter", "Log entries that were new.", {"": self.events})
+        yield from told_figures("pushes_total", "counter", "Pushes that were kept.", {"": self.pushes})
+        refused = {f'{{kind="{_escaped(kind)}"}}': count for kind, count in sorted(self.pushes_refused.copy().items())}
+        yield from told_figures("pushes_refused_total", "counter", "Pushes and callers refused, by kind.", refused)
         micro = self.spent // _MICROSECOND
         seconds = f"{micro // 1_000_000}.{micro % 1_000_000:06d}"
         yield from told_figures("visit_seconds_total", "counter", "Time spent in conversations.", {"": seconds})

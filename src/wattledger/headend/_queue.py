@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias, cast
 import sqlalchemy as sa
 
 from wattledger.headend import _tables as t
-from wattledger.headend.ports import FaultKind, MeterLink
+from wattledger.headend.ports import CONNECTS_IN, FaultKind, MeterLink
 from wattledger.kernel import Problem, from_epoch
 from wattledger.store import Row, Transaction, chunked
 
@@ -150,20 +150,43 @@ def linked(tx: Transaction, *, meter_ids: Collection[str]) -> dict[str, MeterLin
     return found
 
 
+def linked_by(
+    tx: Transaction, *, option: str, values: Collection[str] | None = None, meter_ids: Collection[str] | None = None
+) -> dict[str, MeterLink]:
+    """The links that have one of these values in an option, or those of these meters that have any, by the value.
+
+    Values are compared, and given, in lower case. Without ``meter_ids`` every link is looked at. Of two links that say
+    the same the one with the higher id counts.
+    """
+    select = sa.select(t.meter)
+    if values is not None:
+        select = select.where(sa.func.lower(t.meter.c.options[option].as_string()).in_(sorted(values)))
+    if meter_ids is not None:
+        select = select.where(tx.among(t.meter.c.meter_id, meter_ids))
+    links = [_link(row) for row in tx.rows(select.order_by(t.meter.c.meter_id))] if values or meter_ids else []
+    return {link.options[option].lower(): link for link in links if option in link.options}
+
+
+def welcome(tx: Transaction, *, meter_ids: Collection[str], now: datetime) -> None:
+    """These meters are there again: whatever waited for that waits no longer. A wrong key is as wrong as before."""
+    patient = sa.or_(t.meter.c.fault.is_(None), t.meter.c.fault != "bad_key")
+    tx.execute(t.meter.update().where(tx.among(t.meter.c.meter_id, meter_ids), patient).values(not_before=None))
+    reschedule(tx, meter_ids=meter_ids, now=now)
+
+
 def hurry(tx: Transaction, *, meter_ids: Collection[str], now: datetime) -> None:
     """Let these meters be talked to before all others, whatever failed before: somebody waits for an answer."""
     tx.execute(t.meter.update().where(tx.among(t.meter.c.meter_id, meter_ids)).values(urgent=True, visit_at=now))
 
 
-def work_due(tx: Transaction, *, now: datetime) -> bool:
+def work_due(tx: Transaction, *, connected: Collection[str] = (), now: datetime) -> bool:
     """Whether a meter is to be talked to now that nobody talks to, or a command was not sent in its time."""
-    free = sa.or_(t.meter.c.leased_until.is_(None), t.meter.c.leased_until <= now)
-    visit = sa.exists().where(t.meter.c.visit_at <= now, free)
+    visit = sa.exists().where(_due(tx, connected, now))
     late = sa.exists().where(t.command.c.state == "queued", t.command.c.expires_at <= now)
     return bool(tx.execute(sa.select(sa.or_(visit, late))).scalar_one())
 
 
-def lease(
+def lease(  # noqa: PLR0913 - how many, whose, and until when
     tx: Transaction,
     *,
     holder: str,
@@ -172,13 +195,15 @@ def lease(
     now: datetime,
     until: datetime,
     only: Collection[str] | None = None,
+    connected: Collection[str] = (),
 ) -> list[Lease]:
     """Take up to ``limit`` meters that are to be talked to now: urgent ones first, then who waits longest.
 
+    Of those that connect in only those that are ``connected``.
+
     Behind one concentrator at most ``per_concentrator`` are talked to at a time, in all processes together.
     """
-    free = sa.or_(t.meter.c.leased_until.is_(None), t.meter.c.leased_until <= now)
-    due = sa.and_(t.meter.c.visit_at <= now, free)
+    due = _due(tx, connected, now)
     if only is not None:
         due = sa.and_(due, tx.among(t.meter.c.meter_id, only))
     order = (t.meter.c.urgent.desc(), t.meter.c.visit_at, t.meter.c.meter_id)
@@ -207,6 +232,14 @@ def lease(
         [{"key": row.meter_id, "by": holder, "ends": until} for row in rows],
     )
     return [Lease(link=_link(row), holder=holder, urgent=row.urgent, failures=row.failures) for row in rows]
+
+
+def _due(tx: Transaction, connected: Collection[str], now: datetime) -> sa.ColumnElement[bool]:
+    free = sa.or_(t.meter.c.leased_until.is_(None), t.meter.c.leased_until <= now)
+    there = t.meter.c.address != CONNECTS_IN
+    if connected:
+        there = sa.or_(there, tx.among(t.meter.c.meter_id, connected))
+    return sa.and_(t.meter.c.visit_at <= now, free, there)
 
 
 def drop_leases(tx: Transaction, *, now: datetime) -> int:

@@ -59,6 +59,7 @@ from wattledger.dlms import (
     wrap_key,
 )
 from wattledger.headend._dlms_line import Plan, Talk, dialled
+from wattledger.headend._lines_in import LinesIn
 from wattledger.headend.ports import (
     BadKey,
     BadTag,
@@ -114,6 +115,10 @@ _FAULTS: dict[ErrorKind, type[MeterFault]] = {
 }
 
 
+_SAYS_NO = {ErrorKind.BAD_KEY, ErrorKind.REPLAY, ErrorKind.REFUSED}
+"""How an association fails that was answered in full."""
+
+
 def _fault(error: DlmsError, *, link: MeterLink) -> MeterFault:
     return _FAULTS.get(error.kind, Malformed)(f"meter {link.meter_id}: {error.detail}")
 
@@ -131,10 +136,12 @@ class _Layout:
 
 
 class DlmsDriver:
-    """Speaks DLMS/COSEM with meters that are dialled. ``chance`` gives random bytes for challenges."""
+    """Speaks DLMS/COSEM with meters that are dialled, or that connected in. ``chance`` gives bytes for challenges."""
 
     def __init__(self, *, chance: Chance = os.urandom) -> None:  # noqa: TID251 - an entry point is called with nothing
         self._chance = chance
+        self.lines = LinesIn()
+        """The connections of meters that connected in: whoever listens for them adds them here."""
         # What meters told of themselves and seldom change; a meter that is exchanged has another id.
         self._layouts: dict[tuple[str, str], _Layout] = {}
         self._channels: dict[tuple[str, str], tuple[int, Channel]] = {}
@@ -161,6 +168,21 @@ class DlmsDriver:
         finally:
             await talk.line.end()
 
+    def pushed_rows(
+        self, link: MeterLink, *, profile: str, captured: object, rows: object, period: int, clock: Clock
+    ) -> ProfileRows | None:
+        """The rows that a meter pushed with the columns it says they have; ``None`` while its scalers are not known.
+
+        They are known once a profile or a register with these columns was read. Raises :class:`Malformed`.
+        """
+        session = _DlmsSession(None, link, Plan.of(link), clock, layouts=self._layouts, channels=self._channels)
+        return session.laid_out(profile, captured, rows, period)
+
+    def pushed_events(self, link: MeterLink, *, log: str, rows: object, clock: Clock) -> list[LoggedEvent]:
+        """The entries of an event log that a meter pushed. Raises :class:`Malformed`."""
+        session = _DlmsSession(None, link, Plan.of(link), clock, layouts=self._layouts, channels=self._channels)
+        return session.entries(log, rows, since=0)
+
     async def _associated(self, link: MeterLink, plan: Plan, keys: KeySet, counters: Counters) -> Talk:
         try:
             return await self._tried(link, plan, keys, counters)
@@ -173,11 +195,12 @@ class DlmsDriver:
         return await self._tried(link, plan, keys, counters)
 
     async def _tried(self, link: MeterLink, plan: Plan, keys: KeySet, counters: Counters) -> Talk:
-        line = await dialled(link, plan, plan.client)
+        line = await dialled(link, plan, plan.client, lines=self.lines)
         try:
             talk = Talk(line, self._client(plan, keys, counters), counters)
             await talk.run(talk.client.associate())
         except DlmsError as error:
+            line.refused = error.kind in _SAYS_NO
             await line.end()
             if error.kind is ErrorKind.TRUNCATED and not line.heard:
                 raise Unreachable(f"meter {link.meter_id}: {link.address} hangs up at once") from None
@@ -193,7 +216,7 @@ class DlmsDriver:
             return False
         await counters.reserve()
         ours = counters.outbound()
-        line = await dialled(link, plan, plan.public)
+        line = await dialled(link, plan, plan.public, lines=self.lines)
         try:
             talk = Talk(line, Client(), None)
             await talk.run(talk.client.associate())
@@ -239,7 +262,7 @@ class _DlmsSession:
 
     def __init__(
         self,
-        talk: Talk,
+        talk: Talk | None,
         link: MeterLink,
         plan: Plan,
         clock: Clock,
@@ -247,8 +270,13 @@ class _DlmsSession:
         layouts: dict[tuple[str, str], _Layout],
         channels: dict[tuple[str, str], tuple[int, Channel]],
     ) -> None:
-        self._talk, self._link, self._plan, self._clock = talk, link, plan, clock
+        self._conversation, self._link, self._plan, self._clock = talk, link, plan, clock
         self._layouts, self._channels = layouts, channels
+
+    @property
+    def _talk(self) -> Talk:
+        assert self._conversation is not None  # noqa: S101 - what was pushed is laid out without one
+        return self._conversation
 
     async def _told(self, doing: Awaitable[T]) -> T:
         try:
@@ -366,20 +394,9 @@ class _DlmsSession:
     async def _asked_layout(self, profile: str) -> _Layout:
         name = self._name(profile)
         captured, period = await self._read(Reference(7, name, 3), Reference(7, name, 4))
-        try:
-            objects = [(int(kind), bytes(which), int(attribute)) for kind, which, attribute, *_ in captured]
-        except (TypeError, ValueError):
-            raise self._senseless(f"{profile} says its columns as {captured!r}") from None
-        clock = next((at for at, (kind, _, attribute) in enumerate(objects) if kind == 8 and attribute == 2), None)  # noqa: PLR2004
-        if clock is None or not isinstance(period, int) or period <= 0:
-            raise self._senseless(f"{profile} has no clock among its columns, or no period")
-        status = next((at for at, (_, which, _) in enumerate(objects) if which == _STATUS), None)
-        wanted = self._plan.columns
-        columns = [
-            at
-            for at, (kind, which, attribute) in enumerate(objects)
-            if kind in _SCALER_AT and attribute == 2 and (not wanted or _short(which) in wanted)  # noqa: PLR2004
-        ]
+        objects, clock, status, columns = self._columns(profile, captured)
+        if not isinstance(period, int) or period <= 0:
+            raise self._senseless(f"{profile} has no period")
         scalers = [Reference(objects[at][0], objects[at][1], _SCALER_AT[objects[at][0]]) for at in columns]
         told = await self._read(*scalers) if scalers else []
         channels = []
@@ -389,6 +406,43 @@ class _DlmsSession:
                 raise self._senseless(f"{profile}: {obis_text(objects[at][1])} has no scaler and unit")
             channels.append(channel)
         return _Layout(period, clock, status, tuple(columns), tuple(channels), len(objects))
+
+    def _columns(
+        self, profile: str, captured: object
+    ) -> tuple[list[tuple[int, bytes, int]], int, int | None, list[int]]:
+        """The objects that a profile captures, and which of its columns are the clock, the status, and wanted."""
+        try:
+            objects = [(int(kind), bytes(which), int(attribute)) for kind, which, attribute, *_ in captured]  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            raise self._senseless(f"{profile} says its columns as {captured!r}") from None
+        clock = next((at for at, (kind, _, attribute) in enumerate(objects) if kind == 8 and attribute == 2), None)  # noqa: PLR2004
+        if clock is None:
+            raise self._senseless(f"{profile} has no clock among its columns")
+        status = next((at for at, (_, which, _) in enumerate(objects) if which == _STATUS), None)
+        wanted = self._plan.columns
+        columns = [
+            at
+            for at, (kind, which, attribute) in enumerate(objects)
+            if kind in _SCALER_AT and attribute == 2 and (not wanted or _short(which) in wanted)  # noqa: PLR2004
+        ]
+        return objects, clock, status, columns
+
+    def laid_out(self, profile: str, captured: object, rows: object, period: int) -> ProfileRows | None:
+        """Rows that came with their columns; ``None`` where a scaler is not known."""
+        objects, clock, status, columns = self._columns(profile, captured)
+        known = self._layouts.get((self._link.meter_id, profile))
+        channels = {one.name: one for one in known.channels} if known else {}
+        for at in columns:
+            name = _short(objects[at][1])
+            if name not in channels and (self._link.meter_id, name) in self._channels:
+                channels[name] = self._channels[self._link.meter_id, name][1]
+        names = [_short(objects[at][1]) for at in columns]
+        if any(name not in channels for name in names):
+            return None
+        if not isinstance(rows, list) or not all(isinstance(row, tuple) for row in rows):
+            raise self._senseless(f"{profile} came with rows that are no structures")
+        layout = _Layout(period, clock, status, tuple(columns), tuple(channels[name] for name in names), len(objects))
+        return self._laid_out(rows, layout)
 
     async def _rows(self, profile: str, layout: _Layout, start: int, end: int) -> list[tuple[Any, ...]]:
         shift = layout.period if self._plan.stamped_at_end else 0
@@ -445,9 +499,12 @@ class _DlmsSession:
     async def read_events(self, *, log: str, since: int) -> Sequence[LoggedEvent]:
         """Entries at or after ``since``, in the log's order."""
         last = epoch(self._clock.now() + timedelta(days=366))
-        rows = await self._selected(log, since, last)
+        return self.entries(log, await self._selected(log, since, last), since=since)
+
+    def entries(self, log: str, rows: object, *, since: int) -> list[LoggedEvent]:
+        """The entries that rows of a log are, from ``since`` on."""
         found = []
-        for row in rows:
+        for row in rows if isinstance(rows, list) else [rows]:
             if not isinstance(row, tuple) or len(row) < 2 or not isinstance(row[1], int):  # noqa: PLR2004 - time, code
                 raise self._senseless(f"an entry of {log} with {row!r}")
             at = epoch(self._instant(self._moment(row[0])))

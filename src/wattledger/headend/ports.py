@@ -38,6 +38,10 @@ FaultKind: TypeAlias = Literal[
 ControlState: TypeAlias = Literal["disconnected", "connected", "ready_for_reconnection"]
 
 
+CONNECTS_IN = "in:"
+"""The address of a meter that connects in: it is talked to where it connected, and nowhere else."""
+
+
 # --- What can go wrong in a conversation ---
 
 
@@ -223,7 +227,7 @@ class MeterLink:
     """How a meter is reached.
 
     ``driver``        name of the driver that speaks to it
-    ``address``       in the driver's own spelling: ``host:port``, a topic
+    ``address``       in the driver's own spelling: ``host:port``, a topic; :data:`CONNECTS_IN`
     ``concentrator``  what it shares its line with; "" when nothing
     ``companion``     which companion specification its event codes follow (see ``event_kind``)
     ``options``       what else the driver wants to know (for DLMS: client, server, suite); text, as it is kept

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 from wattledger import headend
@@ -22,6 +23,7 @@ class Collector:
     visit that was under way when the process died is due again when its lease runs out. Where no meter is linked it
     only looks. Any number of processes may collect from one database.
 
+    ``door``  a bound socket at which meters connect: to push, or to be read here
     ``wake``  is called after each round: what it committed is looked at now
     ``poll``  how often it is looked whether a meter is due
     """
@@ -33,10 +35,12 @@ class Collector:
         policy: headend.CollectionPolicy | None = None,
         wake: Callable[[], None] = lambda: None,
         poll: timedelta = timedelta(seconds=1),
+        door: socket.socket | None = None,
     ) -> None:
         self._tools = tools
         self._policy = policy or headend.CollectionPolicy()
         self._wake_worker = wake
+        self._door = door
         self._poll_seconds = poll / timedelta(seconds=1)
         self._told: str | None = None
         self._stopping = threading.Event()
@@ -71,7 +75,7 @@ class Collector:
         """A round, if there is anything to ask of any meter; raises what goes wrong."""
         store, clock = self._tools.store, self._tools.clock
         with store.read() as tx:
-            if not headend.work_due(tx, now=clock.now()):
+            if not headend.work_due(tx, connected=self._tools.connected(), now=clock.now()):
                 return None  # the usual case takes no write lock
         with store.write() as tx:
             headend.expire_commands(tx, now=clock.now())
@@ -91,12 +95,17 @@ class Collector:
     async def _rounds(self) -> None:
         with self._lock:
             self._loop, self._running = asyncio.get_running_loop(), asyncio.current_task()
-        while not self._stopping.is_set():
-            await self._round()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds):
-                    await self._look.wait()
-            self._look.clear()
+        async with AsyncExitStack() as open_:
+            if self._door is not None:
+                await open_.enter_async_context(
+                    headend.listening(tools=self._tools, door=self._door, kept=self._wake_worker, met=self._look.set)
+                )
+            while not self._stopping.is_set():
+                await self._round()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._look.wait()
+                self._look.clear()
 
     async def _round(self) -> None:
         try:
