@@ -16,7 +16,8 @@ from wattledger import readings, registry, worker
 from wattledger.kernel import ManualClock, Period
 from wattledger.store import Store
 
-ROUNDS = int(os.environ.get("WATTLEDGER_KILLS", "3")) // 3
+KILLS = int(os.environ.get("WATTLEDGER_KILLS", "2"))
+ROUNDS = max(1, KILLS // 3)
 """Each kills about three times; ``WATTLEDGER_KILLS=200`` kills that often."""
 WHOLE = Period(FIRST, FIRST + timedelta(days=DAYS))
 
@@ -26,7 +27,7 @@ def test_killed_while_readings_come_and_are_folded(
     database_url: str, tmp_path: Path, kill_until_done: Callable[..., int], seed: int
 ) -> None:
     files = tmp_path / "files"
-    assert kill_until_done("store_victim.py", database_url, str(files), kills=5, seed=seed, lines_max=200)
+    assert kill_until_done("store_victim.py", database_url, str(files), kills=min(KILLS, 5), seed=seed, lines_max=200)
     store = Store(database_url)
     with store.read() as tx:
         assert readings.verify(tx) == []
