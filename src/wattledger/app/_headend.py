@@ -347,7 +347,9 @@ class MeterDesk:
             with self.tools.store.read() as tx:
                 found = look(tx)
                 status = headend.meter_statuses(tx, meter_ids=[meter_id], now=self.tools.clock.now())[0]
-            failed = status.failures > 0 and not status.visited
+            # A meter that connects in is talked to where it connected: what failed there is tried there again.
+            own = status.link.address != headend.CONNECTS_IN
+            failed = own and status.failures > 0 and not status.visited
             if settled(found) or failed or self.tools.clock.now() >= deadline:
                 return found
             self._pause.wait(0.2)  # somebody else talks to the meter just now

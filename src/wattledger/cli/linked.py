@@ -203,7 +203,10 @@ def _add_link(group: typer.Typer, commands: LinkedMeters) -> None:
     @group.command("link")
     def link(  # noqa: PLR0913 - one parameter an option
         meter: Annotated[str, typer.Argument(metavar="ID", help="What the meter is called from now on")],
-        address: Annotated[str, typer.Argument(help="HOST:PORT, or what the driver takes")],
+        address: Annotated[
+            str,
+            typer.Argument(help="HOST:PORT, or in: if it connects in (and --option peer=), or what the driver takes"),
+        ],
         *,
         driver: Annotated[str, typer.Option(help="Who speaks its protocol")] = "dlms",
         option: Annotated[

@@ -14,6 +14,8 @@ What a link may say in its options, all text:
 ``counter``     the object that counts our frames in the meter: 0-0:43.1.0 unless told
 ``stamp``       which end of its interval a profile row is stamped with: ``end`` (default) or ``start``
 ``deviation``   minutes from the meter's local time to UTC, for meters that leave it open
+``peer``        the meter's system title, 16 hexadecimal digits: it connects in, and pushes, under this name
+``device``      the meter's logical device name: under this it pushes where it has no keys
 ``columns``     which columns of profiles are handed on, as ``1-0:1.8.0,1-0:2.8.0``: all unless told
 ==============  ==========================================================================================
 
