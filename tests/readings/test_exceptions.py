@@ -134,6 +134,25 @@ def spiked(times: int = 20) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return values
 
 
+def test_a_day_of_another_interval_length_is_no_gap(desk: Desk) -> None:
+    whole, day = usual(), 11 * 96
+    away = range(day - 8, day + 96)  # the day itself and two hours before it
+    desk.deliver("quarters", {"h0": series(whole, without=[*away, 12 * 96 + 20])})
+    starts = FIRST + SLOT * np.arange(day, day + 96, 2)
+    halves = IntervalSeries(starts, whole[day : day + 96 : 2] * 2, np.full(48, Quality.ACTUAL, np.uint8), 2 * SLOT)
+    desk.deliver("halves", {"h0": halves})
+    done = desk.validate(ALL, points=["h0"])
+    assert [
+        (one.seconds, (epoch(one.period.start) - FIRST) // SLOT, one.period.seconds // SLOT, one.measured)
+        for one in sorted(desk.queue(), key=lambda one: one.period)
+        if one.rule == "missing"
+    ] == [(SLOT, day - 8, 8, 8 * SLOT), (SLOT, 12 * 96 + 20, 1, SLOT)]
+    assert done.estimated == 1  # what lacks beside the other length is for a person
+    assert desk.validate(ALL, points=["h0"]).opened == 0
+    with desk.grid.store.read() as tx:
+        assert readings.verify(tx) == []
+
+
 def test_gaps_are_filled_by_the_rules_and_spikes_doubted(desk: Desk) -> None:
     desk.deliver("a", {"h0": series(spiked(), without=GAP), "h1": series(usual())})
     done = desk.validate()

@@ -1,5 +1,6 @@
 import itertools
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wattledger import readings, registry
-from wattledger.kernel import IntervalSeries, Period, Quality
+from wattledger.kernel import IntervalSeries, Period, Quality, epoch
 
 _runs = itertools.count()
 
@@ -97,11 +98,40 @@ def test_a_bad_batch_is_refused_whole(
     assert len(stored(two, "h1")) == 0
 
 
-def test_another_interval_length_on_the_same_day_is_refused(two: Grid) -> None:
-    ingest(two, "b", {"h0": intervals([1, 2])})
-    half_hours = IntervalSeries.of([(MARCH + timedelta(hours=2), 5)], seconds=1800)
-    with pytest.raises(readings.BatchRefused, match="900-second"):
-        ingest(two, "c", {"h0": half_hours})
+def of_length(seconds: int, count: int, *, start: datetime = MARCH, wh: int = 5) -> IntervalSeries:
+    starts = epoch(start) + seconds * np.arange(count, dtype=np.int64)
+    return IntervalSeries(starts, np.full(count, wh, dtype=np.int64), np.ones(count, dtype=np.uint8), seconds)
+
+
+def test_intervals_of_two_lengths_for_one_time_are_refused(two: Grid) -> None:
+    ingest(two, "before", {"h0": of_length(1800, 2, start=MARCH - timedelta(days=9))})
+    ingest(two, "b", {"h0": of_length(900, 3, start=MARCH + timedelta(days=1, minutes=45))})
+    for minutes in (30, 60, 75):
+        at = MARCH + timedelta(days=1, minutes=minutes // 30 * 30)
+        with pytest.raises(readings.BatchRefused, match=r"h0 import has 900-second"):
+            ingest(two, "c", {"h0": of_length(1800, 1, start=at)})
+    # Several points and days in one batch: the clash is on the first point's second day.
+    with pytest.raises(readings.BatchRefused, match=r"h0 import has 900-second"):
+        ingest(two, "d", {home: of_length(1800, 96) for home in ("h0", "h1")})
+    assert len(stored(two, "h1")) == 0
+
+
+def test_the_interval_length_may_change_within_a_day(two: Grid) -> None:
+    noon = MARCH + timedelta(hours=12)
+    ingest(two, "after", {"h0": of_length(300, 144, start=noon)})
+    receipt = ingest(two, "before", {"h0": of_length(1800, 24), "h1": of_length(1800, 48)})
+    assert receipt.stored == 72
+    with two.store.read() as tx:
+        lengths = readings.series_by_length(tx, service_point_ids=["h0", "h1", "h2"], period=DAY)
+        at_end = readings.series(tx, service_point_id="h0", period=DAY)
+    assert [(one.seconds, len(one)) for one in lengths["h0"]] == [(1800, 24), (300, 144)]
+    assert [(one.seconds, len(one)) for one in lengths["h1"]] == [(1800, 48)]
+    assert at_end.seconds == 300
+    assert "h2" not in lengths
+    gone = IntervalSeries(np.array([epoch(noon)]), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.uint8), 300)
+    for six in range(6):
+        ingest(two, f"gone {six}", {"h0": replace(gone, starts=gone.starts + 300 * six)})
+    assert ingest(two, "instead", {"h0": of_length(1800, 1, start=noon)}).stored == 1
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         scan,
         scan_each,
         series,
+        series_by_length,
         series_of_points,
         versions,
     )
@@ -212,6 +213,7 @@ __all__ = [
     "scan",
     "scan_each",
     "series",
+    "series_by_length",
     "series_of_points",
     "standing_values",
     "stats",

@@ -27,7 +27,7 @@ from wattledger.readings._exceptions import (
     write_exceptions,
     write_steps,
 )
-from wattledger.readings._history import series_of_points
+from wattledger.readings._history import series_by_length
 from wattledger.store import Transaction
 
 SOURCE = "vee"
@@ -114,14 +114,15 @@ def _touched(tx: Transaction, came: Mapping[tuple[str, str], Sequence[Period]]) 
 
 def standing_values(tx: Transaction, one: ReadingException) -> Values:
     """What is stored now for the stretch of an exception."""
-    known = series_of_points(tx, service_point_ids=[one.service_point_id], period=one.period, channel=one.channel).get(
-        one.service_point_id
-    )
+    lengths = series_by_length(
+        tx, service_point_ids=[one.service_point_id], period=one.period, channel=one.channel
+    ).get(one.service_point_id, ())
     count = one.period.seconds // one.seconds
     found = Values(np.zeros(count, dtype=np.int32), np.full(count, Quality.MISSING, dtype=np.uint8))
-    if known is not None and known.seconds == one.seconds:
-        at = (known.starts - epoch(one.period.start)) // one.seconds
-        found.wh[at], found.quality[at] = known.values, known.qualities
+    for known in lengths:
+        if known.seconds == one.seconds:
+            at = (known.starts - epoch(one.period.start)) // one.seconds
+            found.wh[at], found.quality[at] = known.values, known.qualities
     return found
 
 

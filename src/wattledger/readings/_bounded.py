@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wattledger.kernel import IntervalSeries, Period, Quality, epoch, from_epoch
 from wattledger.readings import vee
 from wattledger.readings._exception_tables import reading_exception
-from wattledger.readings._history import series_of_points
+from wattledger.readings._history import series_by_length
 from wattledger.readings._registers import (
     RegisterReads,
     points_with_registers,
@@ -92,10 +92,10 @@ def disagreeing_registers(tx: Transaction) -> Iterator[str]:
             reads = registers_of_points(tx, service_point_ids=points, channel=channel)
             spans = [int(at) for one in reads.values() for at in (one.at[0], one.at[-1])]
             period = Period.of_epochs(min(spans), max(spans))
-            stored = series_of_points(tx, service_point_ids=points, period=period, channel=channel)
+            stored = series_by_length(tx, service_point_ids=points, period=period, channel=channel)
             for point, one in reads.items():
-                if point in stored:
-                    yield from _disagreeing(f"{point} {channel}", stored[point], one, known_of.get(point, ()))
+                for series in stored.get(point, ()):
+                    yield from _disagreeing(f"{point} {channel}", series, one, known_of.get(point, ()))
 
 
 def _known_of(tx: Transaction, channel: str) -> Mapping[str, Sequence[tuple[int, int]]]:

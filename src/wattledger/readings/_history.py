@@ -77,10 +77,27 @@ def series_of_points(
 ) -> dict[str, IntervalSeries]:
     """As :func:`series`, for many points at once; points without any interval are left out.
 
-    A channel whose interval length changed within the period shows the intervals of the length it has at the end.
+    A channel whose interval length changed within the period shows the intervals of the length it has at the end;
+    :func:`series_by_length` shows all.
+    """
+    every = series_by_length(tx, service_point_ids=service_point_ids, period=period, channel=channel, as_of=as_of)
+    return {point: max(lengths, key=lambda one: int(one.starts[-1])) for point, lengths in every.items()}
+
+
+def series_by_length(
+    tx: Transaction,
+    *,
+    service_point_ids: Collection[str],
+    period: Period,
+    channel: str = IMPORT,
+    as_of: datetime | None = None,
+) -> dict[str, list[IntervalSeries]]:
+    """Everything that is known of a channel at some points: a series for each interval length, by their first starts.
+
+    No two of a point's intervals overlap. Points without any interval are left out.
     """
     names, limit = Names(tx), _limit(tx, as_of)
-    found: dict[str, IntervalSeries] = {}
+    found: dict[str, list[IntervalSeries]] = defaultdict(list)
     numbered: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for point in set(service_point_ids):
         for seconds in names.seconds_of(point, channel):
@@ -95,10 +112,11 @@ def series_of_points(
                 starts = seen.first + seconds * np.arange(seen.slots, dtype=np.int64)
                 for row, (_, point) in enumerate(piece):
                     one = _known(starts, wh[row], quality[row], seconds)
-                    other = found.get(point)
-                    if len(one) and (other is None or one.starts[-1] > other.starts[-1]):
-                        found[point] = one
-    return found
+                    if len(one):
+                        found[point].append(one)
+    for lengths in found.values():
+        lengths.sort(key=lambda one: int(one.starts[0]))
+    return dict(found)
 
 
 def _known(

@@ -213,7 +213,7 @@ class _Work:
             order = np.lexsort((starts, series, days))
             series, days, starts = series[order], days[order], starts[order]
             wh, quality, places = wh[order], quality[order], places[order]
-        self._refuse_other_lengths(part, days)
+        self._refuse_overlaps(part)
         period = Period.of_epochs(int(days[0]) * DAY, (int(days[-1]) + 1) * DAY)
         with view(self._tx, channel=channel, seconds=seconds, period=period) as seen:
             before_wh, before = seen.cells(series, starts)
@@ -237,26 +237,36 @@ class _Work:
             Changed(channel, seconds, part.points, places[kept], starts[kept], wh[kept], quality[kept], replaces[kept])
         )
 
-    def _refuse_other_lengths(self, part: _Columns, days: NDArray[np.int64]) -> None:
+    def _refuse_overlaps(self, part: _Columns) -> None:
+        """Refuse what lies over intervals of another length: the same time would count twice."""
         several = self._names.several()
         if not several:
             return
+        brought = part.quality != Quality.MISSING
         for place, point in enumerate(part.points):
             if (point, part.channel) not in several:
                 continue
+            mine = part.starts[(part.series == place) & brought]
             for seconds in self._names.seconds_of(point, part.channel):
                 other = self._names.number((point, part.channel, seconds))
                 if seconds == part.seconds or other is None:
                     continue
-                for day in np.unique(days[part.series == place]).tolist():
+                for day in np.unique(mine // DAY).tolist():  # no interval reaches over a day's end
                     period = Period.of_epochs(day * DAY, (day + 1) * DAY)
                     with view(self._tx, channel=part.channel, seconds=seconds, period=period) as seen:
                         _, quality = seen.values(np.array([other], dtype=np.int32))
-                    if (quality != Quality.MISSING).any():
+                    theirs = day * DAY + seconds * np.flatnonzero(quality[0] != Quality.MISSING)
+                    before = theirs.searchsorted(mine, side="right")  # of each of mine: those that begin no later
+                    ends = np.concatenate(([-1], theirs + seconds))[before]
+                    reached = theirs.searchsorted(mine + part.seconds, side="left") > before
+                    clash = np.flatnonzero((mine // DAY == day) & ((ends > mine) | reached))
+                    if len(clash):
                         raise BatchRefused(
-                            f"{point} {part.channel} has {seconds}-second intervals on that day, "
+                            f"{point} {part.channel} has {seconds}-second intervals at "
+                            f"{from_epoch(int(mine[clash[0]])).isoformat()}, "
                             f"the batch {self._batch.id} brings {part.seconds}-second ones",
-                            remedy="send one interval length per channel and day",
+                            remedy="send one interval length for one time; to change it, take the others back first "
+                            "(the same intervals, missing)",
                         )
 
     def write(self, own: Pending) -> None:

@@ -37,6 +37,7 @@ from wattledger.readings._exceptions import (
     write_steps,
 )
 from wattledger.readings._history import IntervalBlock, scan
+from wattledger.readings._lengths import Elsewhere, gaps_cut, of_other_lengths
 from wattledger.readings._memory import Names, head_of
 from wattledger.readings._registers import RegisterReads, registers_of_points
 from wattledger.readings.ports import Beside, TakeIn, Worth, nothing_beside, only_store, worth_unknown
@@ -184,12 +185,12 @@ class _Run:
             )
             if reactive and known.reactive is None:
                 known = replace(known, reactive=_reactive(self._tx, block, span)[:, :passed])
-            several = [len(names.seconds_of(point, channel)) > 1 for point in block.service_point_ids]
+            elsewhere = of_other_lengths(self._tx, block, channel=channel, names=names)
             registers = registers_of_points(
                 self._tx, service_point_ids=block.service_point_ids, channel=channel, period=span
             )
             work = _Work(self, channel, rules, block, passed, kept, registers)
-            work.check(known, np.array(several, dtype=np.bool_))
+            work.check(known, elsewhere)
             work.decide()
 
     @property
@@ -401,15 +402,13 @@ class _Work:
 
     # --- what checks find
 
-    def check(self, known: vee.Known, several: NDArray[np.bool_]) -> None:
-        """Look for everything; ``several``: the points that have had intervals of other lengths, too."""
-        if several.any():
-            having = self._raw.quality != Quality.MISSING
-            none = ~having.any(axis=1)
-            first = np.where(none, self._slots, having.argmax(axis=1))
-            last = np.where(none, 0, self._slots - having[:, ::-1].argmax(axis=1))
-            self._from = np.where(several, np.maximum(self._from, first), self._from)
-            self._until = np.where(several, np.minimum(self._until, last), self._until)
+    def check(self, known: vee.Known, elsewhere: Elsewhere) -> None:
+        """Look for everything; ``elsewhere`` it is there in another length."""
+        self._elsewhere = elsewhere
+        for row in elsewhere:
+            having = np.flatnonzero(self._raw.quality[row] != Quality.MISSING)
+            first, last = (int(having[0]), int(having[-1]) + 1) if len(having) else (self._slots, 0)
+            self._from[row], self._until[row] = max(self._from[row], first), min(self._until[row], last)
         block = self._block(self._raw.quality)
         found = vee.check_block(block, rules=self._rules, known=known)
         if self._registers:
@@ -459,7 +458,7 @@ class _Work:
                 if one.rule == rule.value and one.seconds == self._seconds and rule is not vee.Rule.MISSING:
                     self._absorb(findings, number, one)
         findings = replace(findings, measured=measured)
-        return findings.picked(findings.ends > findings.begins)
+        return gaps_cut(findings.picked(findings.ends > findings.begins), start=self._start, elsewhere=self._elsewhere)
 
     def _absorb(self, findings: vee.Findings, number: int, accepted: ReadingException) -> None:
         """Take from a finding the beginning or the end that was accepted, if the values are still those."""
@@ -533,8 +532,10 @@ class _Work:
         return found
 
     def _refused(self) -> NDArray[np.bool_]:
-        """Where somebody has taken an estimate out: no run makes it again."""
+        """Where somebody has taken an estimate out: no run makes it again. Nor where there are other intervals."""
         refused = np.zeros(self._raw.wh.shape, dtype=np.bool_)
+        for row, elsewhere in self._elsewhere.items():
+            refused[row] = elsewhere[: self._slots]
         for row, point in enumerate(self._points):
             for one in self._kept.rejected.get(point, ()):
                 if one.rule == vee.Rule.MISSING.value and one.seconds == self._seconds:
