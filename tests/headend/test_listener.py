@@ -124,9 +124,7 @@ async def a_field(
             headend.expect(tx, plans=[plan], now=NOW)
         door = socket.create_server(("127.0.0.1", 0))
         found = Field(head, tools, meter, door.getsockname()[1])
-        async with headend.listening(
-            tools=tools, door=door, settings=settings, kept=found.news.set, met=found.news.set
-        ):
+        async with headend.hearing(tools=tools, door=door, settings=settings, kept=found.news.set, met=found.news.set):
             meter.push_to(f"127.0.0.1:{found.port}", every=SLOT)
             yield found
 
@@ -302,7 +300,9 @@ def test_a_stranger_who_says_the_meters_title_takes_nothing_from_it(head: HeadEn
             strangers = [await asyncio.open_connection("127.0.0.1", field_.port) for _ in range(6)]
             for _, writer in strangers:
                 writer.write(Packet(1, 1, hello).encoded)
-            await field_.until(strangers[0][0].at_eof)  # the oldest stranger goes, the meter stays
+            await field_.until(
+                lambda: any(reader.at_eof() for reader, _ in strangers)
+            )  # the oldest stranger goes, the meter stays
             head.submit("off", "switch_off")
             assert (await field_.collect()).reached == 1
             assert head.command("off").state == "confirmed"

@@ -7,7 +7,7 @@ import gc
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -639,6 +639,43 @@ def test_pushed_rows_come_once_and_only_from_the_meter(broker: Mosquitto) -> Non
             assert {first.meter_id, second.meter_id} == {"m1"}
 
     asyncio.run(act())
+
+
+def test_whoever_is_linked_is_heard_until_it_is_another(broker: Mosquitto, head: HeadEnd) -> None:
+    async def act() -> None:
+        kept = asyncio.Event()
+        async with asyncio.timeout(20), rig(broker.port) as one:
+            tools = replace(head.tools(), drivers={"mqtt": one.driver})
+            start = datetime.fromtimestamp(BEGAN, UTC)
+            plan = ProfilePlan(meter_id="m1", profile=PROFILE, seconds=SECONDS, start=start)
+            with head.store.write() as tx:
+                headend.put_meters(tx, links=[one.link], now=NOW)
+                headend.put_keys(tx, meter_id="m1", keys=one.keys, vault=head.vault, now=NOW)
+                headend.expect(tx, plans=[plan], now=NOW)
+
+            async def until(seen: Callable[[], bool]) -> None:
+                while not seen():
+                    await one.meter.push(ROWS[4:6], times=2)  # nobody may listen yet
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.2):
+                            await kept.wait()
+                    kept.clear()
+
+            async with headend.hearing(tools=tools, kept=kept.set, look_every=0.1):
+                await until(lambda: tools.metrics.pushes > 0 and tools.metrics.pushes_refused["replay"] > 0)
+                before = tools.metrics.pushes
+                with head.store.write() as tx:
+                    fresh = replace(one.keys, unicast=Secret(bytes(range(100, 132))))
+                    headend.put_keys(tx, meter_id="m1", keys=fresh, vault=head.vault, now=NOW)
+                await until(lambda: tools.metrics.pushes_refused["bad_tag"] > 0)
+                one.meter.key = bytes(range(100, 132))
+                await until(lambda: tools.metrics.pushes > before)
+
+    asyncio.run(act())
+    delivered = head.delivered()
+    assert sorted({start for _, start in delivered}) == [row[0] for row in ROWS[4:6]]
+    missing = {int(gap.period.start.timestamp()) for gap in head.gaps("m1")}
+    assert ROWS[4][0] not in missing
 
 
 def test_listening_ends_with_the_broker(broker: Mosquitto, tmp_path: Path) -> None:

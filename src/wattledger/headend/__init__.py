@@ -75,6 +75,9 @@ from wattledger.headend._gaps import (
     stop_expecting,
     take_deliveries,
 )
+from wattledger.headend._hearing import (
+    hearing,
+)
 from wattledger.headend._keys import (
     KeysMissing,
     KeysRotated,
@@ -93,9 +96,8 @@ from wattledger.headend._keys import (
     put_keys,
     rewrap_keys,
 )
-from wattledger.headend._listener import (
+from wattledger.headend._lines_in import (
     ListenerSettings,
-    listening,
 )
 from wattledger.headend._metrics import (
     Metrics,
@@ -245,11 +247,11 @@ __all__ = [
     "expect_events",
     "expire_commands",
     "gaps",
+    "hearing",
     "hurry",
     "installed_drivers",
     "key_statuses",
     "linked",
-    "listening",
     "master_key_from_file",
     "master_key_from_text",
     "meter_statuses",

@@ -8,6 +8,25 @@ from dataclasses import dataclass, field
 _A_TITLE_MAX = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSettings:
+    """What is borne of who connects.
+
+    ``connections``  at a time; one more is closed at once
+    ``idle``         seconds in which a connection has to say something
+    ``apdu_max``     bytes of one APDU
+    ``queue``        pushes that wait; while it is full nobody is read from
+    ``batch``        pushes that are kept in one unit of work; ``linger`` seconds are waited for others
+    """
+
+    connections: int = 10_000
+    idle: float = 30
+    apdu_max: int = 8_192
+    queue: int = 2_000
+    batch: int = 250
+    linger: float = 0.2
+
+
 @dataclass(slots=True, eq=False)
 class LineIn:
     """A connection that a meter made. ``proved``: an association over it went well, so it is no stranger's."""

@@ -14,13 +14,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import final
 
 from wattledger.dlms import DataNotification, DlmsError, WrapperReader, read_apdu
 from wattledger.headend._collection import Tools
-from wattledger.headend._lines_in import LineIn
-from wattledger.headend._pushes import PushKeeper, Senders
+from wattledger.headend._lines_in import LineIn, ListenerSettings
+from wattledger.headend._pushes import PushKeeper, Senders, keep_from
 from wattledger.headend._queue import RetryPolicy, welcome
 from wattledger.headend.dlms import DlmsDriver
 from wattledger.headend.ports import CONNECTS_IN
@@ -32,44 +31,21 @@ _TITLE_BYTES = 8
 _HELLO_MAX = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerSettings:
-    """What is borne of who connects.
-
-    ``connections``  at a time; one more is closed at once
-    ``idle``         seconds in which a connection has to say something
-    ``apdu_max``     bytes of one APDU
-    ``queue``        pushes that wait; while it is full nobody is read from
-    ``batch``        pushes that are kept in one unit of work; ``linger`` seconds are waited for others
-    """
-
-    connections: int = 10_000
-    idle: float = 30
-    apdu_max: int = 8_192
-    queue: int = 2_000
-    batch: int = 250
-    linger: float = 0.2
-
-
 @asynccontextmanager
 async def listening(
     *,
     tools: Tools,
     door: socket.socket,
-    settings: ListenerSettings | None = None,
-    retry: RetryPolicy | None = None,
-    kept: Callable[[], None] = lambda: None,
-    met: Callable[[], None] = lambda: None,
+    settings: ListenerSettings,
+    retry: RetryPolicy,
+    kept: Callable[[], None],
+    met: Callable[[], None],
 ) -> AsyncIterator[None]:
-    """Let meters in at ``door``, a bound socket, for as long as it is entered.
-
-    ``kept`` is called when something was committed, ``met`` when a meter waits to be read. Meters that connect in are
-    read by rounds of collection with these ``tools`` in the same event loop.
-    """
+    """Let meters in at ``door`` for as long as it is entered; see ``hearing``."""
     driver = tools.drivers.get("dlms")
     if not isinstance(driver, DlmsDriver):
         raise TypeError("meters that connect need the DLMS driver")
-    listener = _Listener(tools, settings or ListenerSettings(), driver, retry or RetryPolicy(), kept, met)
+    listener = _Listener(tools, settings, driver, retry, kept, met)
     server = await asyncio.start_server(listener.taken, sock=door, backlog=1_024)
     keeper = asyncio.create_task(listener.keep())
     before, tools.connected = tools.connected, listener.connected
@@ -178,20 +154,14 @@ class _Listener:
 
     async def keep(self) -> None:
         """Keep what came, batch by batch, until cancelled."""
-        while True:
-            batch = [await self._came.get()]
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.linger):
-                    while len(batch) < self._settings.batch:
-                        batch.append(await self._came.get())
-            done = await asyncio.to_thread(self._keeper.keep, batch)
-            metrics = self._tools.metrics
-            metrics.pushes += done.pushes
-            metrics.pushes_refused.update(done.refused)
-            metrics.rows += done.rows
-            metrics.events += done.events
-            if done.pushes:
-                self._say_kept()
+        await keep_from(
+            self._came,
+            keep=self._keeper.keep,
+            metrics=self._tools.metrics,
+            told=self._say_kept,
+            batch=self._settings.batch,
+            linger=self._settings.linger,
+        )
 
     def _refused(self, kind: str, words: str) -> None:
         self._tools.metrics.pushes_refused[kind] += 1

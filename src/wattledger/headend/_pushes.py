@@ -8,12 +8,14 @@ stay due, and the meter is asked for them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias, final
+from typing import TypeAlias, TypeVar, final
 
 from wattledger.dlms import Ciphered, DataNotification, DlmsError, ErrorKind, Keys, obis_text, read_apdu, unprotect
 from wattledger.headend._collection import Tools
@@ -21,13 +23,15 @@ from wattledger.headend._counters import heard, remember_heard
 from wattledger.headend._events import record_events
 from wattledger.headend._gaps import expected_seconds, take_deliveries
 from wattledger.headend._keys import Candidate, KeysSealed, candidates
+from wattledger.headend._metrics import Metrics
 from wattledger.headend._queue import RetryPolicy, hurry, linked_by, reschedule
 from wattledger.headend.dlms import DlmsDriver
 from wattledger.headend.ports import Delivery, LoggedEvent, MeterFault, MeterLink
 from wattledger.kernel import Problem
-from wattledger.store import Transaction
+from wattledger.store import Store, Transaction
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _STREAM = "push"
 _STRANGERS_MAX = 10_000
@@ -114,16 +118,8 @@ class PushKeeper:
         self._tools, self._driver, self._senders, self._retry = tools, driver, senders, retry
 
     def keep(self, batch: Sequence[bytes]) -> Kept:
-        """Keep what these APDUs bring; what a batch cannot keep together each of it is tried with alone."""
-        try:
-            with self._tools.store.write() as tx:
-                return self._keep(tx, batch)
-        except Exception as error:  # noqa: BLE001 - whatever one of them brought, the others are kept
-            if len(batch) > 1:
-                return _all([self.keep([one]) for one in batch])
-            words = str(error) if isinstance(error, Problem) else type(error).__name__
-            _log.exception("a push cannot be kept: %s", words)
-            return Kept(refused=Counter(error=1))
+        """Keep what these APDUs bring."""
+        return kept_together(self._tools.store, batch, self._keep)
 
     def _keep(self, tx: Transaction, batch: Sequence[bytes]) -> Kept:
         now, kept = self._tools.clock.now(), Kept()
@@ -144,9 +140,9 @@ class PushKeeper:
                 push = _opened(one, by_title, keys, told) if isinstance(one, Ciphered) else _plain(one, by_name, keys)
                 self._read(push, seconds, now)
             except DlmsError as error:
-                _refuse(kept, _KINDS.get(error.kind, "malformed"), error.detail)
+                refuse(kept, _KINDS.get(error.kind, "malformed"), error.detail)
             except (MeterFault, PushRefused) as refusal:
-                _refuse(kept, refusal.kind, str(refusal))
+                refuse(kept, refusal.kind, str(refusal))
             else:
                 pushes.append(push)
                 if push.counter is not None:
@@ -209,6 +205,44 @@ class PushKeeper:
             ]
 
 
+def kept_together(store: Store, batch: Sequence[_T], keep: Callable[[Transaction, Sequence[_T]], Kept]) -> Kept:
+    """Keep a batch in a unit of work; where that fails, each of it in one of its own: a bad one fails alone."""
+    try:
+        with store.write() as tx:
+            return keep(tx, batch)
+    except Exception as error:  # noqa: BLE001 - whatever one of them brought, the others are kept
+        if len(batch) > 1:
+            return _all([kept_together(store, [one], keep) for one in batch])
+        words = str(error) if isinstance(error, Problem) else type(error).__name__
+        _log.exception("a push cannot be kept: %s", words)
+        return Kept(refused=Counter(error=1))
+
+
+async def keep_from(
+    came: asyncio.Queue[_T],
+    *,
+    keep: Callable[[Sequence[_T]], Kept],
+    metrics: Metrics,
+    told: Callable[[], None],
+    batch: int,
+    linger: float,
+) -> None:
+    """Keep what comes, many at a time, until cancelled; ``told`` is called when something was kept."""
+    while True:
+        some = [await came.get()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(linger):
+                while len(some) < batch:
+                    some.append(await came.get())
+        done = await asyncio.to_thread(keep, some)
+        metrics.pushes += done.pushes
+        metrics.pushes_refused.update(done.refused)
+        metrics.rows += done.rows
+        metrics.events += done.events
+        if done.pushes:
+            told()
+
+
 def _all(parts: Sequence[Kept]) -> Kept:
     whole = Kept()
     for one in parts:
@@ -219,7 +253,8 @@ def _all(parts: Sequence[Kept]) -> Kept:
     return whole
 
 
-def _refuse(kept: Kept, kind: str, words: str) -> None:
+def refuse(kept: Kept, kind: str, words: str) -> None:
+    """Count and tell one that is not kept."""
     kept.refused[kind] += 1
     _log.info("a push is refused (%s): %s", kind, words)
 

@@ -167,6 +167,13 @@ def linked_by(
     return {link.options[option].lower(): link for link in links if option in link.options}
 
 
+def spoken_with(tx: Transaction, *, driver: str) -> list[MeterLink]:
+    """The links that this driver speaks with, by meter."""
+    return [
+        _link(row) for row in tx.rows(sa.select(t.meter).where(t.meter.c.driver == driver).order_by(t.meter.c.meter_id))
+    ]
+
+
 def welcome(tx: Transaction, *, meter_ids: Collection[str], now: datetime) -> None:
     """These meters are there again: whatever waited for that waits no longer. A wrong key is as wrong as before."""
     patient = sa.or_(t.meter.c.fault.is_(None), t.meter.c.fault != "bad_key")

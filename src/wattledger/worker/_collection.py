@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import timedelta
 
 from wattledger import headend
@@ -95,11 +95,7 @@ class Collector:
     async def _rounds(self) -> None:
         with self._lock:
             self._loop, self._running = asyncio.get_running_loop(), asyncio.current_task()
-        async with AsyncExitStack() as open_:
-            if self._door is not None:
-                await open_.enter_async_context(
-                    headend.listening(tools=self._tools, door=self._door, kept=self._wake_worker, met=self._look.set)
-                )
+        async with headend.hearing(tools=self._tools, door=self._door, kept=self._wake_worker, met=self._look.set):
             while not self._stopping.is_set():
                 await self._round()
                 with suppress(TimeoutError):
