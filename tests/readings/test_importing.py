@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -156,6 +157,40 @@ def test_what_is_exported_imports_as_duplicates(grid: Grid, tmp_path: Path, seed
     plan = plan_import(read_file(tmp_path / "out"), rules=ImportRules(points={"": point, "E1": point}))
     assert (plan.taken, stored(grid.store, plan)) == (len(series), (0, len(series), 0))
     assert Quality.MISSING not in series.qualities
+
+
+def nem12_days(*streams: tuple[str, int, str]) -> str:
+    """A file of one meter's days: the date, minutes and suffix of each."""
+    days = [
+        f"200,6203000001,E1,{suffix},{suffix},,M1,KWH,{minutes},\n300,{date},{'0.1,' * (1440 // minutes)}A,,,,"
+        for date, minutes, suffix in streams
+    ]
+    return "\n".join(["100,NEM12,202603090900,X,X", *days, "900", ""])
+
+
+def test_a_register_whose_interval_length_changed_is_one_channel(store: Store, tmp_path: Path) -> None:
+    both = nem12_days(("20260301", 30, "E1"), ("20260302", 5, "E1"))
+    plan = plan_import(read_file(_written(tmp_path / "both", both)), rules=ImportRules())
+    assert (plan.taken, plan.refused, stored(store, plan)) == (48 + 288, [], (48 + 288, 0, 0))
+    with store.read() as tx:
+        channels = readings.exported_channels(
+            tx, service_point_ids=["6203000001"], period=EVER, channels=[readings.IMPORT]
+        )
+    assert [(one.series.seconds, len(one.series)) for one in channels] == [(1800, 48), (300, 288)]
+    for form in (FileFormat.CSV, FileFormat.PARQUET, FileFormat.ESPI, FileFormat.NEM12):
+        readings.write_file(tmp_path / "out", channels, to=form, written=NOW)
+        plan = plan_import(read_file(tmp_path / "out"), rules=ImportRules())
+        assert (plan.refused, stored(store, plan)) == ([], (0, 48 + 288, 0))
+    evening = replace(channels[1], series=replace(channels[1].series, starts=channels[1].series.starts - 3600))
+    with pytest.raises(readings.NotWritable, match="a day in intervals of one length"):
+        readings.write_file(tmp_path / "out", [channels[0], evening], to=FileFormat.NEM12, written=NOW)
+    # Another register is another meter's side, and what overlaps would count twice.
+    other = nem12_days(("20260301", 30, "E1"), ("20260302", 5, "E2"))
+    refused = plan_import(read_file(_written(tmp_path / "other", other)), rules=ImportRules()).refused
+    assert [(one.what, one.count) for one in refused] == [("6203000001 E2", 288)]
+    readings.write_file(tmp_path / "out", [channels[0], evening], to=FileFormat.CSV, written=NOW)
+    refused = plan_import(read_file(tmp_path / "out"), rules=ImportRules()).refused
+    assert [(one.what, one.count) for one in refused] == [("6203000001 E1 (5 min)", 288)]
 
 
 @pytest.mark.parametrize("form", [FileFormat.CSV, FileFormat.PARQUET, FileFormat.ESPI])

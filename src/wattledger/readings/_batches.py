@@ -241,6 +241,16 @@ def _check_values(name: str, seconds: int, starts: NDArray[np.int64], values: ND
         raise BatchRefused(f"{name}: a start is off the {seconds}-second grid or a value is beyond 2,147,483,647 Wh")
 
 
+def covered(
+    starts: NDArray[np.int64], seconds: int, *, others: NDArray[np.int64], other_seconds: int
+) -> NDArray[np.bool_]:
+    """Which of the intervals that begin at ``starts`` have time in common with any of ``others``; both ascend."""
+    before = others.searchsorted(starts, side="right")  # of each: those that begin no later
+    ends = np.concatenate(([np.iinfo(np.int64).min], others + other_seconds))[before]
+    begun_within: NDArray[np.bool_] = others.searchsorted(starts + seconds, side="left") > before
+    return begun_within | (ends > starts)
+
+
 def content_hash(batch: IntervalBatch) -> str:
     """What tells a repeat from another batch under the same id."""
     digest = hashlib.sha256()

@@ -25,8 +25,9 @@ from wattledger.readings._batches import (
     PointIntervals,
     PointRegister,
     content_hash,
+    covered,
 )
-from wattledger.readings._history import series_of_points
+from wattledger.readings._history import series_by_length
 from wattledger.readings.formats import Channel, Commodity, Direction, ReadingsFile, RegisterRead
 from wattledger.store import Transaction
 
@@ -146,7 +147,7 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
     refused = [NotTaken(one.what, one.cause, one.line, one.count) for one in file.refused]
     registers, not_taken = _registers(file, rules)
     refused += not_taken
-    taken: dict[tuple[str, str], tuple[Channel, IntervalSeries]] = {}
+    taken: dict[tuple[str, str], list[tuple[Channel, IntervalSeries]]] = defaultdict(list)
     duplicate, missing = file.registers_again, 0
     for channel in file.channels:
         duplicate += channel.duplicates
@@ -155,23 +156,42 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
             refused.append(NotTaken(channel.name, cause, None, len(channel.series)))
             continue
         key = (_point(file, channel, rules), made)
-        if key in taken:
-            other = taken[key][0].name
-            cause = f"{other} is taken as {made} of {key[0]} already; give it a channel of its own with --channel"
+        series, lacking, faults = _in_watt_hours(channel, rules)
+        beside = next((one for one, held in taken[key] if not _follow(one, held, channel, series)), None)
+        if beside is not None:
+            cause = f"{beside.name} is taken as {made} of {key[0]} already; give it a channel of its own with --channel"
             refused.append(NotTaken(channel.name, cause, None, len(channel.series)))
             continue
-        series, lacking, faults = _in_watt_hours(channel, rules)
         missing += lacking
         refused += faults
-        taken[key] = channel, series
+        taken[key].append((channel, series))
     intervals = [
-        PointIntervals(point, channel, series) for (point, channel), (_, series) in sorted(taken.items()) if len(series)
+        PointIntervals(point, channel, series)
+        for (point, channel), of in sorted(taken.items())
+        for _, series in of
+        if len(series)
     ]
     plan = ImportPlan(file.path, file.readings, intervals, registers, duplicate, missing, refused)
     accounted = plan.taken + duplicate + missing + sum(one.count for one in refused)
     if accounted != file.readings:
         raise AssertionError(f"{file.path}: {file.readings} readings in the file, {accounted} accounted for")
     return plan
+
+
+def _follow(one: Channel, held: IntervalSeries, other: Channel, series: IntervalSeries) -> bool:
+    """Whether two channels of a file are one, whose interval length changed: no time stands in both."""
+    if _register(one) != _register(other) or one.direction is not other.direction or held.seconds == series.seconds:
+        return False
+    return not covered(series.starts, series.seconds, others=held.starts, other_seconds=held.seconds).any()
+
+
+def _register(channel: Channel) -> str:
+    """The channel's register, without the length that sets it apart from its other lengths."""
+    return channel.register.removesuffix(_length_said(channel.series.seconds))
+
+
+def _length_said(seconds: int) -> str:
+    return f" ({seconds // 60} min)"
 
 
 def _registers(file: ReadingsFile, rules: ImportRules) -> tuple[list[PointRegister], list[NotTaken]]:
@@ -232,7 +252,9 @@ def _register_stored_as(read: RegisterRead, rules: ImportRules) -> tuple[str, st
 
 
 def _point(file: ReadingsFile, channel: Channel | RegisterRead, rules: ImportRules) -> str:
-    for name in (f"{channel.point}/{channel.register}", channel.point, channel.register, ""):
+    register = _register(channel) if isinstance(channel, Channel) else channel.register
+    registers = (channel.register, register)
+    for name in (*(f"{channel.point}/{one}" for one in registers), channel.point, *registers, ""):
         if name in rules.points:
             return rules.points[name]
     if not channel.point:
@@ -252,7 +274,7 @@ def _named(register: str, rules: ImportRules) -> str | None:
 def _stored_as(channel: Channel, rules: ImportRules) -> tuple[str, str | None]:
     """The store's channel, and why there is none if there is not."""
     plain = EXPORT if channel.direction is Direction.EXPORT else IMPORT
-    named = _named(channel.register, rules)
+    named = _named(channel.register, rules) or _named(_register(channel), rules)
     cause = None
     if channel.series.seconds not in LENGTHS:
         cause = f"intervals of {channel.series.seconds} seconds; 1, 5, 10, 15, 30 and 60 minutes are stored"
@@ -311,24 +333,26 @@ def exported_channels(
     """What is stored of these points, as channels of a file; raises :class:`NothingToExport`."""
     found: list[Channel] = []
     for channel in channels:
-        known = series_of_points(tx, service_point_ids=service_point_ids, period=period, channel=channel, as_of=as_of)
+        known = series_by_length(tx, service_point_ids=service_point_ids, period=period, channel=channel, as_of=as_of)
+        register = _REGISTERS.get(channel, _OWN + channel)
         found += [
             Channel(
                 point=point,
-                register=_REGISTERS.get(channel, _OWN + channel),
+                register=register + (_length_said(series.seconds) if len(lengths) > 1 else ""),
                 direction=Direction.EXPORT if channel == EXPORT else Direction.IMPORT,
                 commodity=Commodity.REACTIVE_ENERGY if channel == _REACTIVE else Commodity.ACTIVE_ENERGY,
                 unit="kvarh" if channel == _REACTIVE else "kWh",
                 series=series,
             )
-            for point, series in sorted(known.items())
+            for point, lengths in known.items()
+            for series in lengths
         ]
     if not found:
         raise NothingToExport(
             f"nothing is stored of {', '.join(channels)} in that time for what was asked",
             remedy="`wattledger readings stats` tells what there is",
         )
-    return sorted(found, key=lambda one: (one.point, one.register))
+    return sorted(found, key=lambda one: (one.point, _register(one), int(one.series.starts[0])))
 
 
 _REGISTERS = {IMPORT: "E1", EXPORT: "B1"}

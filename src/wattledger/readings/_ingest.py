@@ -24,6 +24,7 @@ from wattledger.readings._batches import (
     Receipt,
     checked,
     content_hash,
+    covered,
     total,
 )
 from wattledger.readings._memory import DAY, Names, Pending, TileKey, begin_pending, head_of
@@ -256,14 +257,12 @@ class _Work:
                     with view(self._tx, channel=part.channel, seconds=seconds, period=period) as seen:
                         _, quality = seen.values(np.array([other], dtype=np.int32))
                     theirs = day * DAY + seconds * np.flatnonzero(quality[0] != Quality.MISSING)
-                    before = theirs.searchsorted(mine, side="right")  # of each of mine: those that begin no later
-                    ends = np.concatenate(([-1], theirs + seconds))[before]
-                    reached = theirs.searchsorted(mine + part.seconds, side="left") > before
-                    clash = np.flatnonzero((mine // DAY == day) & ((ends > mine) | reached))
+                    own = mine[mine // DAY == day]
+                    clash = own[covered(own, part.seconds, others=theirs, other_seconds=seconds)]
                     if len(clash):
                         raise BatchRefused(
                             f"{point} {part.channel} has {seconds}-second intervals at "
-                            f"{from_epoch(int(mine[clash[0]])).isoformat()}, "
+                            f"{from_epoch(int(clash[0])).isoformat()}, "
                             f"the batch {self._batch.id} brings {part.seconds}-second ones",
                             remedy="send one interval length for one time; to change it, take the others back first "
                             "(the same intervals, missing)",

@@ -6,12 +6,14 @@ Days are market days (UTC+10 all year); what a channel does not have of a day it
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattledger.kernel import Quality
 from wattledger.readings.formats._exact import decimal_text
@@ -47,7 +49,7 @@ def nem12_text(path: Path, channels: Sequence[Channel], *, written: datetime) ->
     """The file's text; raises :class:`NotWritable` for what the market's format cannot say."""
     local = written.astimezone(timezone(timedelta(seconds=_MARKET)))
     lines = [f"100,NEM12,{local:%Y%m%d%H%M},WATTLEDGER,WATTLEDGER"]
-    taken: set[tuple[str, str]] = set()
+    taken: dict[tuple[str, str], list[Channel]] = defaultdict(list)
     suffixes = [_suffix(path, channel, taken) for channel in channels]
     for channel, suffix in zip(channels, suffixes, strict=True):
         config = "".join(dict.fromkeys(s for c, s in zip(channels, suffixes, strict=True) if c.point == channel.point))
@@ -59,22 +61,42 @@ def _refused(path: Path, channel: Channel, cause: str, remedy: str = "write CSV 
     return NotWritable(path=path, channel=channel.name, cause=f"NEM12 {cause}", remedy=remedy)
 
 
-def _suffix(path: Path, channel: Channel, taken: set[tuple[str, str]]) -> str:
-    """The register's own name if it is a suffix that says the same, or else the next free one that does."""
+def _suffix(path: Path, channel: Channel, taken: dict[tuple[str, str], list[Channel]]) -> str:
+    """The register's own name if it is a suffix that says the same, or else the next free one that does.
+
+    A register in several interval lengths has one suffix, day by day; ``taken`` gets the channel under it.
+    """
     direction = Direction.IMPORT if channel.direction is Direction.UNKNOWN else channel.direction
     letters = _LETTERS.get((channel.commodity, direction))
     if letters is None:
         raise _refused(
             path, channel, f"as written here holds active and reactive energy, not {channel.commodity.value}"
         )
-    own = channel.register
+    own = _register(channel)
     numbers = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     wanted = [own] if _SUFFIX.fullmatch(own) and own[0] in letters else []
     for suffix in (*wanted, *(letters[0] + number for number in numbers)):
-        if (channel.point, suffix) not in taken:
-            taken.add((channel.point, suffix))
+        others = taken[channel.point, suffix]
+        if all(_is_same(channel, other) for other in others):
+            if any(np.intersect1d(_days(channel), _days(other)).size for other in others):
+                raise _refused(path, channel, "says a day in intervals of one length, and this one has two")
+            others.append(channel)
             return suffix
     raise _refused(path, channel, f"has no suffix left for it ({len(numbers)} are taken)")
+
+
+def _register(channel: Channel) -> str:
+    return channel.register.removesuffix(f" ({channel.series.seconds // 60} min)")
+
+
+def _is_same(one: Channel, other: Channel) -> bool:
+    """Whether two channels are one register, in intervals of two lengths."""
+    facts = [(_register(c), c.commodity, c.direction, c.unit) for c in (one, other)]
+    return facts[0] == facts[1] and one.register != other.register
+
+
+def _days(channel: Channel) -> NDArray[np.int64]:
+    return (channel.series.starts + _MARKET) // _DAY
 
 
 def _stream(path: Path, channel: Channel, suffix: str, config: str, updated: str) -> list[str]:
@@ -100,7 +122,7 @@ def _stream(path: Path, channel: Channel, suffix: str, config: str, updated: str
     minutes = series.seconds // 60
     lines = [f"200,{channel.point},{config},{suffix},{suffix},{suffix},{serial},{channel.unit},{minutes},"]
     local = series.starts + _MARKET
-    days = local // _DAY
+    days = _days(channel)
     slots = _DAY // series.seconds
     for day in np.unique(days).tolist():
         mine = slice(*np.searchsorted(days, (day, day + 1)).tolist())
