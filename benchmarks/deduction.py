@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -171,7 +172,7 @@ def postgresql() -> Iterator[str]:
     package = Path(found.origin).parent
     version = max(path.name for path in package.glob("pginstall*"))
     folder = Path(tempfile.mkdtemp(prefix="wattledger-pg-"))
-    identity: dict[str, int | list[int]] = {}
+    identity: dict[str, Any] = {}
     try:
         if os.geteuid() == 0:  # which PostgreSQL refuses to run as
             nobody = pwd.getpwnam("nobody")
@@ -226,8 +227,8 @@ def main() -> None:
         figures["sqlite"] = []
         for contracts, intervals in SHAPES:
             with tempfile.TemporaryDirectory() as folder:
-                urls = (f"sqlite:///{folder}/{name}.db" for name in ("ours", "peer"))
-                figures["sqlite"].append(measured(*urls, contracts, intervals))
+                ours_at, peer_at = (f"sqlite:///{folder}/{name}.db" for name in ("ours", "peer"))
+                figures["sqlite"].append(measured(ours_at, peer_at, contracts, intervals))
     if "postgresql" in wanted:
         figures["postgresql"] = []
         for contracts, intervals in SHAPES:
@@ -237,8 +238,8 @@ def main() -> None:
                     for name in ("ours", "peer"):
                         connection.exec_driver_sql(f"CREATE DATABASE {name}")
                 store.close()
-                urls = (f"postgresql://postgres@/{name}?host={folder}" for name in ("ours", "peer"))
-                figures["postgresql"].append(measured(*urls, contracts, intervals))
+                ours_at, peer_at = (f"postgresql://postgres@/{name}?host={folder}" for name in ("ours", "peer"))
+                figures["postgresql"].append(measured(ours_at, peer_at, contracts, intervals))
     if "--json" in sys.argv:
         print(json.dumps(figures))
         return

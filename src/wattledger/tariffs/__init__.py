@@ -36,6 +36,7 @@ from wattledger.tariffs._signals import (
     Signals,
     unmatched_facts,
 )
+from wattledger.tariffs._tally import Tallied, Tally, may_be_tallied
 from wattledger.tariffs._urdb import TierConvention, import_urdb
 from wattledger.tariffs._week import WeekGrid, WeekRow, week_grids
 from wattledger.tariffs._writing import export_yaml
@@ -73,6 +74,8 @@ __all__ = [
     "RatingState",
     "Readings",
     "Signals",
+    "Tallied",
+    "Tally",
     "Tariff",
     "TariffNotInForce",
     "TariffRefused",
@@ -90,6 +93,7 @@ __all__ = [
     "inverse",
     "load_tariff",
     "looks_back_to",
+    "may_be_tallied",
     "monthly",
     "open_state",
     "parse_tariff",
