@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from grid import APRIL, FLAT, MARCH, ZONE, Grid
+from grid import APRIL, FLAT, MARCH, ZONE, Grid, intervals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +67,7 @@ FLOOR: dict[str, Any] = {
 }
 
 CNY = Money.zero("CNY")
+HOUR = timedelta(hours=1)
 
 
 def hours(values: Sequence[int] | np.ndarray[Any, Any], *, first: int = 0) -> IntervalSeries:
@@ -127,6 +128,31 @@ def owed(grid: Grid, contract: str = "h0") -> Money:
 def transfers(grid: Grid, account: str) -> list[ledger.Transfer]:
     with grid.store.read() as tx:
         return ledger.transfers_of(tx, account_id=account)[::-1]
+
+
+@pytest.mark.parametrize("tariff", [FLAT, LADDER], ids=lambda one: one["id"])
+def test_a_month_whose_interval_length_changed_is_priced_whole(grid: Grid, tariff: dict[str, Any]) -> None:
+    grid.publish(tariff)
+    grid.homes(1, mode="postpay", tariff=tariff["id"])
+    grid.homes(1, mode="prepay", tariff=tariff["id"], first=1)
+    grid.homes(1, mode="postpay", tariff=tariff["id"], first=2)  # the same energy in quarter-hours throughout
+    grid.clock.move_to(JUNE)
+    change, whole = 20 * 24 + 14, hour_of(APRIL)  # not at a day's end of UTC
+    for home in ("h1", "h0"):
+        grid.deliver(f"hours {home}", {home: hours([1200] * change)})
+        grid.deliver(f"quarters {home}", {home: intervals([300] * 4 * (whole - change), start=MARCH + change * HOUR)})
+    grid.deliver("all", {"h2": intervals([300] * 4 * whole)})
+    bill_month(grid, "2026-03")
+    mine, steady = documents(grid)[0], documents(grid, "h2")[0]
+    assert (mine.state, mine.missing, mine.total) == ("posted", 0, steady.total)
+    assert documents(grid, "h1")[0].deducted == steady.total
+    late = {home: hours([1600], first=5) for home in ("h0", "h1")} | {
+        "h2": intervals([400] * 4, start=MARCH + 5 * HOUR)
+    }
+    grid.deliver("late", late)
+    correct(grid)
+    assert documents(grid)[0].corrected_total == documents(grid, "h2")[0].corrected_total > steady.total
+    assert grid.wallet("h1").available == -documents(grid, "h2")[0].corrected_total
 
 
 def told(bills: Sequence[Bill]) -> Money:

@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
 
 from wattledger import readings, registry, tariffs
 from wattledger.kernel import IntervalSeries, Period, Problem, epoch, zone_named
@@ -21,6 +24,8 @@ from wattledger.tariffs import NO_HISTORY, History, Rating, RatingState, Signals
 _CONTRACTS_TOGETHER = 100  # a year of quarter hours of so many is some 60 MB
 
 _Key = tuple[str, datetime]
+_Stretch = Mapping[str, IntervalSeries]
+"""Readings by channel, each of one interval length."""
 _NOTHING = IntervalSeries.empty()
 
 WAITS = (
@@ -107,8 +112,10 @@ def running(tx: Transaction, *, segment: Segment, untils: Sequence[datetime]) ->
     ratings: dict[datetime, Rating] = {}
     for until in sorted(set(untils)):
         if until > at:
-            fresh = {channel: series.within(Period(at, until)) for channel, series in known.items()}
-            state, at = counting.advanced(segment, state, fresh), until
+            for stretch in known:
+                fresh = {channel: series.within(Period(at, until)) for channel, series in stretch.items()}
+                state = counting.advanced(segment, state, fresh)
+            at = until
         ratings[until] = tariffs.settle(tariff=segment.tariff, state=state, until=until)
     return [ratings[until] for until in untils]
 
@@ -166,7 +173,7 @@ class _Counting:
         self._signals: Signals = signals(tx, tariffs={s.tariff for s in (*segments, *earlier)}, period=span)
         anew = [s for s in segments if s.key not in kept or _counts_anew(s, kept[s.key])]
         self._tx = tx
-        self._series = stored_readings(tx, [*anew, *earlier])
+        self._series = _stored_by_length(tx, [*anew, *earlier])
 
     def _earlier_segments(self, tx: Transaction) -> dict[_Key, list[Segment]]:
         """For each segment that asks for them, those before it that it remembers, in order."""
@@ -198,15 +205,15 @@ class _Counting:
     def _outcome(self, segment: Segment) -> RatingState:
         kept = self._kept.get(segment.key)
         if kept is None:
-            return self.advanced(segment, self.begun(segment), self.readings_of(segment))
+            return self._counted(segment, self.begun(segment), self.readings_of(segment))
         if kept.fresh is not None and not _counts_anew(segment, kept):
             try:
                 return self.advanced(segment, kept.state, kept.fresh)
             except tariffs.OutOfOrder:
-                known = _readings(stored_readings(self._tx, [segment]), segment)
+                known = _stretches(_stored_by_length(self._tx, [segment]), segment)
         else:
             known = self.readings_of(segment)
-        return self.advanced(segment, self._opened(segment, kept.state.history), known)
+        return self._counted(segment, self._opened(segment, kept.state.history), known)
 
     def begun(self, segment: Segment) -> RatingState:
         """Nothing counted yet, after what the earlier segments left."""
@@ -219,7 +226,7 @@ class _Counting:
         for one in earlier:
             memo = (earlier[0].key, one.key, since)
             if memo not in self._after:
-                state = self.advanced(one, self._opened(one, history), self.readings_of(one))
+                state = self._counted(one, self._opened(one, history), self.readings_of(one))
                 self._after[memo] = tariffs.history_after(tariff=one.tariff, state=state)
             history = self._after[memo]
         return self._opened(segment, history)
@@ -234,6 +241,11 @@ class _Counting:
             history=history,
         )
 
+    def _counted(self, segment: Segment, state: RatingState, known: Sequence[_Stretch]) -> RatingState:
+        for stretch in known:
+            state = self.advanced(segment, state, stretch)
+        return state
+
     def advanced(self, segment: Segment, state: RatingState, series: Mapping[str, IntervalSeries]) -> RatingState:
         """The state with what came on the channels that the tariff prices."""
         priced = {channel: one for channel, one in series.items() if channel in segment.tariff.channels and len(one)}
@@ -241,26 +253,60 @@ class _Counting:
             return state
         return tariffs.advance(tariff=segment.tariff, state=state, series=priced, signals=self._signals)
 
-    def readings_of(self, segment: Segment) -> dict[str, IntervalSeries]:
-        """What is stored for the segment, by channel."""
-        return _readings(self._series, segment)
+    def readings_of(self, segment: Segment) -> list[_Stretch]:
+        """What is stored for the segment, in the order of time."""
+        return _stretches(self._series, segment)
 
 
-def _readings(stored: Mapping[tuple[str, str], IntervalSeries], segment: Segment) -> dict[str, IntervalSeries]:
-    return {
-        channel: stored.get((channel, segment.service_point_id), _NOTHING).within(segment.period)
+def _stretches(stored: Mapping[tuple[str, str], Sequence[IntervalSeries]], segment: Segment) -> list[_Stretch]:
+    """The segment's readings by channel; where the length of intervals changes within it, cut there."""
+    found = {
+        channel: [one.within(segment.period) for one in stored.get((channel, segment.service_point_id), ())]
         for channel in segment.tariff.channels
     }
+    cuts = {epoch(segment.period.start), epoch(segment.period.end)}
+    for lengths in found.values():
+        if len(lengths) > 1:
+            starts = np.concatenate([one.starts for one in lengths])
+            seconds = np.concatenate([np.full(len(one), one.seconds) for one in lengths])
+            order = np.argsort(starts)
+            cuts.update(starts[order][1:][np.diff(seconds[order]) != 0].tolist())
+    windows = [Period.of_epochs(first, last) for first, last in pairwise(sorted(cuts))]
+    return [
+        {
+            channel: next((part for one in lengths if len(part := one.within(window))), _NOTHING)
+            for channel, lengths in found.items()
+        }
+        for window in windows
+    ]
+
+
+def _stored_by_length(tx: Transaction, segments: Sequence[Segment]) -> dict[tuple[str, str], list[IntervalSeries]]:
+    """What is stored of the time of these segments, in every length that intervals had in it."""
+    found: dict[tuple[str, str], list[IntervalSeries]] = {}
+    if segments:
+        span, points = _asked(segments)
+        for channel in sorted({channel for s in segments for channel in s.tariff.channels}):
+            known = readings.series_by_length(tx, service_point_ids=points, period=span, channel=channel)
+            found.update(((channel, point), lengths) for point, lengths in known.items())
+    return found
+
+
+def _asked(segments: Sequence[Segment]) -> tuple[Period, set[str]]:
+    span = Period(min(s.period.start for s in segments), max(s.period.end for s in segments))
+    return span, {s.service_point_id for s in segments}
 
 
 def stored_readings(
     tx: Transaction, segments: Sequence[Segment], *, channels: Collection[str] | None = None
 ) -> dict[tuple[str, str], IntervalSeries]:
-    """What is stored of the time of these segments, by channel and service point; all channels that they price."""
+    """What is stored of the time of these segments, by channel and service point; all channels that they price.
+
+    Of a channel whose interval length changed within it, what it has in the last one.
+    """
     found: dict[tuple[str, str], IntervalSeries] = {}
     if segments:
-        span = Period(min(s.period.start for s in segments), max(s.period.end for s in segments))
-        points = {s.service_point_id for s in segments}
+        span, points = _asked(segments)
         for channel in sorted(channels or {channel for s in segments for channel in s.tariff.channels}):
             series = readings.series_of_points(tx, service_point_ids=points, period=span, channel=channel)
             found.update(((channel, point), one) for point, one in series.items())
