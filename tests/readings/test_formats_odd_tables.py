@@ -23,9 +23,9 @@ def read(tmp_path: Path, text: str, zone: ZoneInfo | None = BERLIN) -> ReadingsF
     return read_file(path, zone=zone)
 
 
-def refusal(tmp_path: Path, text: str) -> ReadingsFileRefused:
+def refusal(tmp_path: Path, text: str, zone: ZoneInfo | None = BERLIN) -> ReadingsFileRefused:
     with pytest.raises(ReadingsFileRefused) as refused:
-        read(tmp_path, text)
+        read(tmp_path, text, zone)
     return refused.value
 
 
@@ -108,7 +108,8 @@ def test_years_of_two_digits_may_come_first(tmp_path: Path) -> None:
 def test_hours_that_are_counted_through_a_change_of_clocks_are_asked_for(tmp_path: Path) -> None:
     hours = [(day, hour) for day in (28, 29, 30) for hour in range(1, 24 if day == 29 else 25)]
     text = "\n".join(["Fecha;Hora;kWh", *(f"{day}/03/2026;{hour};0,5" for day, hour in hours)])
-    refused = refusal(tmp_path, text)
+    assert read(tmp_path, text).channels[0].missing == 0  # Berlin's clocks are changed on that day
+    refused = refusal(tmp_path, text, ZoneInfo("America/New_York"))
     assert (refused.line, "this day has 23 hours" in refused.cause) == (1 + 24 + 23, True)
     whole = read(tmp_path, "\n".join(row for row in text.split("\n") if not row.startswith("29")))
     assert (whole.stored, whole.channels[0].missing) == (48, 23)

@@ -1,7 +1,7 @@
 """Tables of other shapes: a day in a row, whole hours, totals, ends, two channels, offsets of half an hour."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -65,6 +65,43 @@ def test_a_date_and_a_whole_number(read: Read, name: str, first: int, count: int
     file = read("\n".join([f"Date,{name},kWh", *rows]))
     assert file.channels[0].series.starts.tolist() == [DAY + 86_400 // count * i for i in range(count)]
     assert told(file, says)
+
+
+LONDON, MADRID = ZoneInfo("Europe/London"), ZoneInfo("Europe/Madrid")
+
+
+def counted(zone: ZoneInfo, first: date, days: int, slots: int) -> dict[str, list[int]]:
+    """The instants at which the intervals of each day begin, counted from its midnight."""
+    found = {}
+    for day in (first + timedelta(days=number) for number in range(days)):
+        begin, end = (int(datetime.combine(at, time(), zone).timestamp()) for at in (day, day + timedelta(days=1)))
+        found[day.isoformat()] = list(range(begin, end, 86_400 // slots))
+    return found
+
+
+@pytest.mark.parametrize(("zone", "name", "slots"), [(LONDON, "Settlement Period", 48), (MADRID, "Hora", 24)])
+@pytest.mark.parametrize("first", [date(2026, 3, 25), date(2025, 10, 20)], ids=["spring", "autumn"])
+def test_numbers_count_on_when_clocks_change(read: Read, zone: ZoneInfo, name: str, slots: int, first: date) -> None:
+    days = counted(zone, first, 10, slots)
+    assert len({len(starts) for starts in days.values()}) == 2
+    starts = [start for of_day in days.values() for start in of_day]
+    rows = [f"{day},{number},{number}" for day, of_day in days.items() for number in range(1, len(of_day) + 1)]
+    file = read("\n".join([f"Date,{name},kWh", *rows]), zone)
+    assert file.channels[0].series.starts.tolist() == starts
+    assert file.channels[0].series.values.tolist() == [1000 * int(row.split(",")[1]) for row in rows]
+    assert told(file, "counted from its midnight")
+    # The same in a row per day, with room for the longest.
+    longest = max(map(len, days.values()))
+    wide = [
+        ",".join([day, *(str(n + 1) if n < len(of_day) else "" for n in range(longest))])
+        for day, of_day in days.items()
+    ]
+    file = read("\n".join([",".join(["Date", *(f"HH{n + 1}" for n in range(longest))]), *wide]), zone)
+    assert (file.channels[0].series.starts.tolist(), file.channels[0].missing) == (starts, 0)
+    # Where clocks do not change on that day nobody knows.
+    if slots == 24 or first.month == 10:
+        with pytest.raises(ReadingsFileRefused, match="is not clear"):
+            read("\n".join([f"Date,{name},kWh", *rows]), UTC)
 
 
 @pytest.mark.parametrize("numbers", [[5, 6, 7], [0, 1, 24], [1, 2, 25]])

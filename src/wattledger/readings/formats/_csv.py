@@ -87,8 +87,8 @@ def read_csv(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
     Raises :class:`ReadingsFileRefused` and :class:`ZoneNeeded`.
     """
     lines, note = source.lines()
-    delimiter = _delimiter(source, lines)
-    table, shape = _cut(source, lines, delimiter)
+    delimiter = _delimiter(source, lines, zone)
+    table, shape = _cut(source, lines, delimiter, zone)
     try:
         layout = layout_of(table.sample())
     except NoLayout as error:
@@ -103,14 +103,14 @@ def read_csv(source: Source, *, zone: tzinfo | None) -> ReadingsFile:
 # --- cutting the text into a table --------------------------------------------------------------------------------
 
 
-def _delimiter(source: Source, lines: list[str]) -> str:
+def _delimiter(source: Source, lines: list[str], zone: tzinfo | None) -> str:
     """The delimiter by which the first lines are a table of readings; if none, the one that cuts most."""
     sample = lines[:_SAMPLE_LINES]
     widest, width = ",", 1
     refused: str | None = None
     for delimiter in _DELIMITERS:
         try:
-            rows = _cut(source, sample, delimiter)[0].sample()
+            rows = _cut(source, sample, delimiter, zone)[0].sample()
         except ReadingsFileRefused:
             # A table that is refused for its shape is one, if most of its lines are cut: then that is what is told.
             if refused is None and 2 * sum(delimiter in line for line in sample) > len(sample):
@@ -126,7 +126,7 @@ def _delimiter(source: Source, lines: list[str]) -> str:
     return refused or widest
 
 
-def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[Table, list[str]]:
+def _cut(source: Source, lines: Sequence[str], delimiter: str, zone: tzinfo | None) -> tuple[Table, list[str]]:
     """The table with a row per interval, and sentences of how it was made that."""
     table = Table([], [])
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -142,7 +142,7 @@ def _cut(source: Source, lines: Sequence[str], delimiter: str) -> tuple[Table, l
         raise source.refuse(f"the line is not a row of a table ({error})", line=reader.line_num) from error
     if not table.rows:
         raise source.refuse("the file is empty", line=1)
-    return reshaped(source, table)
+    return reshaped(source, table, zone)
 
 
 def _check_widths(source: Source, table: Table, layout: Layout) -> None:

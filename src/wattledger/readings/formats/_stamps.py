@@ -210,6 +210,15 @@ def looks_dated(text: str) -> bool:
     return _date(text) is not None
 
 
+def days_of(text: str) -> set[int]:
+    """The days since 1970 that the date ``text`` may be: several where day and month may be swapped."""
+    found = _date(text)
+    if found is None:
+        return set()
+    may_be = [found.day] if found.day is not None else [_tried(found, swapped=s) for s in (False, True)]
+    return {day for day in (*may_be, found.year_first) if day is not None}
+
+
 def looks_timed(text: str) -> bool:
     """Whether ``text`` is a time of day alone, or a span of them."""
     return _clock(text) is not None
