@@ -19,7 +19,7 @@ from typing import final
 from wattledger.dlms import DataNotification, DlmsError, WrapperReader, read_apdu
 from wattledger.headend._collection import Tools
 from wattledger.headend._lines_in import LineIn, ListenerSettings
-from wattledger.headend._pushes import PushKeeper, Senders, keep_from
+from wattledger.headend._pushes import PushKeeper, Senders, gathered, keep_from
 from wattledger.headend._queue import RetryPolicy, welcome
 from wattledger.headend.dlms import DlmsDriver
 from wattledger.headend.ports import CONNECTS_IN
@@ -47,17 +47,17 @@ async def listening(
         raise TypeError("meters that connect need the DLMS driver")
     listener = _Listener(tools, settings, driver, retry, kept, met)
     server = await asyncio.start_server(listener.taken, sock=door, backlog=1_024)
-    keeper = asyncio.create_task(listener.keep())
+    workers = [asyncio.create_task(work) for work in (listener.keep(), listener.welcome())]
     before, tools.connected = tools.connected, listener.connected
     try:
         yield
     finally:
         tools.connected = before
         server.close()
-        keeper.cancel()
-        for task in list(listener.talking):
+        ending = [*workers, *listener.talking]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(keeper, *listener.talking, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
 
 
 @final
@@ -76,6 +76,7 @@ class _Listener:
         self._senders = Senders()
         self._keeper = PushKeeper(tools=tools, driver=driver, senders=self._senders, retry=retry)
         self._came: asyncio.Queue[bytes] = asyncio.Queue(settings.queue)
+        self._hellos: asyncio.Queue[tuple[bytes, asyncio.Future[str | None]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, bytes] = {}
         """Meters that connected in, and the titles that they said."""
@@ -125,7 +126,9 @@ class _Listener:
 
     async def _wait_for_visits(self, title: bytes, line: LineIn) -> None:
         """Lend the connection to visits until one of them, or the meter, ends it."""
-        meter_id = await asyncio.to_thread(self._welcome, title)
+        found: asyncio.Future[str | None] = self._loop.create_future()
+        self._hellos.put_nowait((title, found))
+        meter_id = await found
         if meter_id is None:
             self._refused("unknown_sender", f"no link says address={CONNECTS_IN} and peer={title.hex()}")
             return
@@ -141,14 +144,27 @@ class _Listener:
         finally:
             line.close()
 
-    def _welcome(self, title: bytes) -> str | None:
+    async def welcome(self) -> None:
+        """Look who says hello, many at a time: after a power cut all of them come at once."""
+        while True:
+            some = await gathered(self._hellos, most=self._settings.batch, linger=self._settings.linger)
+            try:
+                known = await asyncio.to_thread(self._known, {title.hex() for title, _ in some})
+            except Exception:  # noqa: BLE001 - the next who come are looked up all the same
+                _log.exception("who connected cannot be looked up: they are to come again")
+                known = {}
+            for title, found in some:
+                if not found.done():
+                    found.set_result(known.get(title.hex()))
+
+    def _known(self, titles: Collection[str]) -> dict[str, str]:
+        """The meters that connect in, by title; what waited for them waits no longer."""
         now = self._tools.clock.now()
         with self._tools.store.write() as tx:
-            link = self._senders.links(tx, option="peer", names={title.hex()}, now=now).get(title.hex())
-            if link is None or link.address != CONNECTS_IN:
-                return None
-            welcome(tx, meter_ids=[link.meter_id], now=now)
-        return link.meter_id
+            links = self._senders.links(tx, option="peer", names=titles, now=now)
+            known = {title: link.meter_id for title, link in links.items() if link.address == CONNECTS_IN}
+            welcome(tx, meter_ids=known.values(), now=now)
+        return known
 
     # --- Pushes ---
 

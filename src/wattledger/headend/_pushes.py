@@ -229,11 +229,7 @@ async def keep_from(
 ) -> None:
     """Keep what comes, many at a time, until cancelled; ``told`` is called when something was kept."""
     while True:
-        some = [await came.get()]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(linger):
-                while len(some) < batch:
-                    some.append(await came.get())
+        some = await gathered(came, most=batch, linger=linger)
         done = await asyncio.to_thread(keep, some)
         metrics.pushes += done.pushes
         metrics.pushes_refused.update(done.refused)
@@ -241,6 +237,16 @@ async def keep_from(
         metrics.events += done.events
         if done.pushes:
             told()
+
+
+async def gathered(came: asyncio.Queue[_T], *, most: int, linger: float) -> list[_T]:
+    """The next that comes, and what comes within ``linger`` seconds after it."""
+    some = [await came.get()]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(linger):
+            while len(some) < most:
+                some.append(await came.get())
+    return some
 
 
 def _all(parts: Sequence[Kept]) -> Kept:
