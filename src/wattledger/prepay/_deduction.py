@@ -18,18 +18,19 @@ from wattledger import ledger, pricing, registry
 from wattledger.kernel import Energy, IntervalSeries, Money, Period, Problem, epoch, from_epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._debts import collect_daily
+from wattledger.prepay._shards import DEDUCTING, with_charge
 from wattledger.prepay._social import add_grant, cover
 from wattledger.prepay._standing import Moved, keep_standing, stand
+from wattledger.prepay._together import FEWEST, Running, deduct_together, put_in
 from wattledger.prepay._wallets import (
     ensure_wallets,
     locked_wallets,
     post_accrual,
     prepaid_currency,
     wallet_account,
-    with_charge,
 )
 from wattledger.pricing import Kept
-from wattledger.readings import Change
+from wattledger.readings import Change, Changes
 from wattledger.registry import Segment
 from wattledger.store import Row, Transaction, chunked
 from wattledger.tariffs import Rating, RatingState, Tariff
@@ -63,6 +64,10 @@ def deduct(tx: Transaction, *, changes: Sequence[Change], now: datetime) -> None
     Late and corrected readings re-price the segment they fall into with the tariff version that was in force then, and
     the later ones that depend on it. What has no price yet (none is published, a fact is not told) waits for it.
     """
+    tx.hold(DEDUCTING, shared=False)
+    terms = registry.terms_changes(tx).revision
+    if isinstance(changes, Changes):
+        changes = changes.without(deduct_together(tx, changes=changes, now=now))
     by_point: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         if len(change.series):
@@ -72,7 +77,13 @@ def deduct(tx: Transaction, *, changes: Sequence[Change], now: datetime) -> None
         return
     period = Period(min(span.start for span in spans), max(span.end for span in spans))
     segments = registry.segments_of_points(tx, service_point_ids=list(by_point), period=period)
-    _price(tx, segments=segments, changes=by_point, now=now)
+    priced = _price(tx, segments=segments, changes=by_point, now=now)
+    running = [
+        Running(segment=one.segment, state=RatingState.from_json(one.state), until=one.until, total=one.total)
+        for one in (priced if len(priced) >= FEWEST else ())
+        if one.waits is None
+    ]
+    put_in(tx, running=running, others=segments, terms=terms, now=now)
 
 
 def reprice(tx: Transaction, *, contract_ids: Collection[str], period: Period, now: datetime) -> None:
@@ -233,14 +244,14 @@ def _price(
     changes: _Changes | None = None,
     anew: Collection[_Key] = (),
     until: datetime | None = None,
-) -> None:
+) -> Sequence[_Priced]:
     """Bring the prepaid ``segments`` up to date, move the accruals by the difference and tell what was crossed.
 
     Without ``until`` only those are looked at that have new readings, are to be priced ``anew``, or that a tariff
     change, a fact told late or a missing price left behind. Later segments that depend on them follow.
     """
     if not segments:
-        return
+        return ()
     prepaid = [segment for segment in segments if segment.mode == "prepay"]
     ensure_wallets(tx, contracts={s.contract_id: s.currency for s in prepaid}, now=now)
     wallets = locked_wallets(tx, [segment.contract_id for segment in segments])
@@ -256,6 +267,7 @@ def _price(
     _write_segments(tx, priced)
     _cover(tx, charged, [one.segment for one in priced])
     _move_accruals(tx, wallets=wallets, charged=charged, now=now)
+    return priced
 
 
 def _cover(tx: Transaction, charged: dict[str, int], segments: Sequence[Segment]) -> None:

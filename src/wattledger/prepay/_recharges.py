@@ -15,6 +15,7 @@ from wattledger.prepay._debts import close_paid, debt_account, debt_shares
 from wattledger.prepay._delivery import ask_delivery
 from wattledger.prepay._facts import RechargeCredited
 from wattledger.prepay._policy import DEFAULT, policy_named
+from wattledger.prepay._shards import charged_beside
 from wattledger.prepay._standing import emergency_account, emergency_owed, keep_standing, policy_of
 from wattledger.prepay._wallets import (
     AGENT,
@@ -86,7 +87,8 @@ def preview(tx: Transaction, *, contract_id: str, amount: Money, method: str, no
     if row is None:
         policy = policy_named(tx, name=DEFAULT, currency=currency, at=now)
         return split(amount=amount, method=method, policy=policy, due=Due())
-    available = ledger.balance(tx, account_id=wallet_account(contract_id)).micro - row.accrued
+    used = row.accrued + charged_beside(tx, contract_ids=[contract_id]).get(contract_id, (0, 0))[0]
+    available = ledger.balance(tx, account_id=wallet_account(contract_id)).micro - used
     return _split(tx, row, amount, method, available, now)
 
 

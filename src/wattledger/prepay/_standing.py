@@ -139,6 +139,39 @@ def stand(tx: Transaction, *, moved: Mapping[str, Moved], now: datetime) -> dict
     return found
 
 
+def at_rest(row: Row, *, available: int, policy: Policy, now: datetime) -> int | None:
+    """How much may be charged to a wallet today before :func:`stand` has anything to tell, lend or remember of it.
+
+    ``None``: it has already. What is charged is not below 0.
+    """
+    if row.closed_at is not None:
+        return None
+    mean = daily_mean_micro(row.recent, today=epoch(now) // _DAY)
+    left = days_left(available, mean)
+    state = next_state(row.state, available_micro=available, threshold_micro=row.low_threshold)
+    few = policy.days + (row.state == "low")
+    if state == "ok" and policy.days and left is not None and left < few:
+        state = "low"
+    terms = policy.emergency
+    lends = row.emergency_armed and row.delivery == WALLET and terms.offer == "automatic"
+    told = row.second_told and available * _REARM_DENOMINATOR < policy.second * _REARM_NUMERATOR
+    wanted = row.auto_armed and row.auto_below is not None
+    if (
+        state != row.state
+        or (lends and available <= 0 < available + terms.amount)
+        or (not row.emergency_armed and available > terms.rearm_above)
+        or told != row.second_told
+        or (state == "low" and available < policy.second and not told)
+        or (wanted and available < row.auto_below)
+    ):
+        return None
+    bounds = [1, row.low_threshold, policy.second, few * mean if mean else 0, row.auto_below if wanted else 0]
+    return min((available - bound for bound in bounds if available >= bound), default=_BOUNDLESS)
+
+
+_BOUNDLESS = 2**62
+
+
 def _second(contract_id: str, available: Money, left: int | None, now: datetime) -> BalanceLow:
     return BalanceLow(
         at=now, contract_id=contract_id, available_micro=available.micro, currency=available.currency, days_left=left

@@ -49,6 +49,27 @@ wallet_segment = sa.Table(
     sa.Index("ix_wallet_segment_end", "end"),
 )
 
+wallet_shard = sa.Table(
+    "wallet_shard",
+    metadata,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("rule", sa.JSON, nullable=False),  # what its wallets have in common
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("members", sa.JSON, nullable=False),  # contracts and service points, row by row
+    sa.Column("terms", sa.BigInteger, nullable=False),  # the registry's revision that it was last held against
+    sa.Column("fixed", sa.LargeBinary, nullable=False),  # columns that stay, as _shards packs them
+    sa.Column("state", sa.LargeBinary, nullable=False),  # columns that every batch moves
+)
+"""Wallets whose running state is kept side by side: what it says stands for their rows, until they are taken out."""
+
+wallet_shard_left = sa.Table(
+    "wallet_shard_left",
+    metadata,
+    sa.Column("shard_id", sa.String(60), primary_key=True),
+    sa.Column("contract_id", sa.String(60), primary_key=True),
+)
+"""Wallets that were taken out of a shard since it was written."""
+
 recharge = sa.Table(
     "recharge",
     metadata,

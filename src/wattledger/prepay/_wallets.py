@@ -14,6 +14,7 @@ from wattledger.kernel import Money, Problem, epoch
 from wattledger.prepay import _tables as t
 from wattledger.prepay._facts import BalanceExhausted, BalanceLow, BalanceRestored
 from wattledger.prepay._policy import DEFAULT, policy_named
+from wattledger.prepay._shards import DEDUCTING, charged_beside, take_out, with_charge
 from wattledger.store import Fact, Row, Transaction, chunked
 
 WalletState = Literal["ok", "low", "empty"]
@@ -22,7 +23,6 @@ WALLET = "wallet"
 """Where the credit of a wallet is kept, unless a meter keeps it."""
 
 _DAY = 86_400
-_RECENT_DAYS_MAX = 15
 _RECENT_DAYS_MIN = 3
 
 # A wallet that was low is well again only this much above its threshold: a balance that hovers does not chatter.
@@ -151,13 +151,23 @@ def choose_policy(tx: Transaction, *, contract_id: str, name: str, now: datetime
     currency = prepaid_currency(tx, contract_id=contract_id, now=now)
     ensure_wallets(tx, contracts={contract_id: currency}, now=now)
     policy = policy_named(tx, name=name, currency=currency, at=now)
+    locked_wallets(tx, [contract_id])
     tx.execute(
         t.wallet.update().where(t.wallet.c.contract_id == contract_id).values(policy=name, low_threshold=policy.low)
     )
 
 
 def locked_wallets(tx: Transaction, contract_ids: Collection[str]) -> dict[str, Row]:
-    """The wallet rows of these contracts, locked in the order of their ids to the end of the unit of work."""
+    """The wallet rows of these contracts, locked in the order of their ids to the end of the unit of work.
+
+    Their running states stand in rows of their own from here on: see ``_shards``.
+    """
+    tx.hold(DEDUCTING, shared=True)
+    found = _locked(tx, contract_ids)
+    return _locked(tx, contract_ids) if take_out(tx, contract_ids=found) else found
+
+
+def _locked(tx: Transaction, contract_ids: Collection[str]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for piece in chunked(sorted(set(contract_ids))):
         select = sa.select(t.wallet).where(t.wallet.c.contract_id.in_(piece)).order_by(t.wallet.c.contract_id)
@@ -176,13 +186,6 @@ def days_left(available_micro: int, mean_micro: int | None) -> int | None:
     if available_micro <= 0:
         return 0
     return available_micro // mean_micro if mean_micro else None
-
-
-def with_charge(recent: Mapping[str, int], *, day: int, micro: int) -> dict[str, int]:
-    """``recent`` with a further charge on ``day``, cut to the days that are kept."""
-    merged = {int(d): m for d, m in recent.items()}
-    merged[day] = merged.get(day, 0) + micro
-    return {str(d): merged[d] for d in sorted(merged)[-_RECENT_DAYS_MAX:]}
 
 
 def next_state(state: WalletState, *, available_micro: int, threshold_micro: int) -> WalletState:
@@ -329,16 +332,20 @@ def wallet(tx: Transaction, *, contract_id: str, now: datetime) -> Wallet:
         zero = Money.zero(prepaid_currency(tx, contract_id=contract_id, now=now))
         low = policy_named(tx, name=DEFAULT, currency=zero.currency, at=now).low
         return Wallet(contract_id, zero, zero, zero, "empty", Money(low, zero.currency), None, None)
-    return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), now)
+    beside = charged_beside(tx, contract_ids=[contract_id])
+    return _wallet(row, ledger.balance(tx, account_id=wallet_account(contract_id)), beside.get(contract_id), now)
 
 
-def _wallet(row: Row, balance: Money, now: datetime) -> Wallet:
-    mean = daily_mean_micro(row.recent, today=epoch(now) // _DAY)
-    available = balance - Money(row.accrued, row.currency)
+def _wallet(row: Row, balance: Money, beside: tuple[int, int] | None, now: datetime) -> Wallet:
+    micro, day = beside or (0, 0)
+    recent = with_charge(row.recent, day=day, micro=micro) if micro else row.recent
+    mean = daily_mean_micro(recent, today=epoch(now) // _DAY)
+    accrued = Money(row.accrued + micro, row.currency)
+    available = balance - accrued
     return Wallet(
         contract_id=row.contract_id,
         ledger_balance=balance,
-        accrued=Money(row.accrued, row.currency),
+        accrued=accrued,
         available=available,
         state=cast("WalletState", row.state),
         low_threshold=Money(row.low_threshold, row.currency),
@@ -351,7 +358,8 @@ def _wallet(row: Row, balance: Money, now: datetime) -> Wallet:
 def _with_balances(tx: Transaction, rows: Iterable[Row], now: datetime) -> list[Wallet]:
     kept = list(rows)
     balances = ledger.balances(tx, account_ids=[wallet_account(row.contract_id) for row in kept])
-    return [_wallet(row, balances[wallet_account(row.contract_id)], now) for row in kept]
+    beside = charged_beside(tx, contract_ids=[row.contract_id for row in kept])
+    return [_wallet(row, balances[wallet_account(row.contract_id)], beside.get(row.contract_id), now) for row in kept]
 
 
 def lowest_wallets(tx: Transaction, *, now: datetime, limit: int) -> list[Wallet]:

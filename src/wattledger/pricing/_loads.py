@@ -43,13 +43,15 @@ def watch_loads(tx: Transaction, *, changes: Sequence[Change], now: datetime) ->
 
     For the batch's own unit of work, and for whoever pays, before or after.
     """
+    if not changes or not any(_is_watched(tariff) for tariff in registry.published_tariffs(tx)):
+        return 0  # the usual case
     fresh: dict[str, dict[str, IntervalSeries]] = defaultdict(dict)
     for change in changes:
         if len(change.series):
             fresh[change.service_point_id][change.channel] = change.series
     spans = [one.period for by_channel in fresh.values() for one in by_channel.values() if one.period is not None]
-    if not spans or not any(_is_watched(tariff) for tariff in registry.published_tariffs(tx)):
-        return 0  # the usual case
+    if not spans:
+        return 0
     period = Period(min(span.start for span in spans), max(span.end for span in spans))
     found = registry.segments_of_points(tx, service_point_ids=list(fresh), period=period)
     watched = [s for s in found if _is_watched(s.tariff)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import overload
 
@@ -146,6 +146,17 @@ class Changes(Sequence[Change]):
         return sum(len(cuts) - 1 for cuts in self._cuts)
 
     @property
+    def columns(self) -> Sequence[Changed]:
+        """The changes as columns, by channel and interval length; none is empty."""
+        return self._parts
+
+    def without(self, points: Collection[str]) -> Changes:
+        """The changes of other service points than these."""
+        if not points:
+            return self
+        return Changes([_without(part, points) for part in self._parts])
+
+    @property
     def earliest(self) -> int | None:
         """The first start of all, in epoch seconds, without making the changes."""
         return min((int(part.starts.min()) for part in self._parts), default=None)
@@ -177,6 +188,19 @@ class Changes(Sequence[Change]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+def _without(part: Changed, points: Collection[str]) -> Changed:
+    others = np.fromiter((point not in points for point in part.points), dtype=np.bool_, count=len(part.points))
+    kept = others[part.series]
+    return replace(
+        part,
+        series=part.series[kept],
+        starts=part.starts[kept],
+        wh=part.wh[kept],
+        quality=part.quality[kept],
+        revised=part.revised[kept],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from wattledger.registry._places import (
     metered_points,
     unknown_points,
 )
+from wattledger.registry._revisions import TermsChanges, terms_changes
 from wattledger.registry._terms import ContractEnded, TermsChanged, TermsRefused, change_terms, end_contract
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Supply",
     "TariffVersionConflict",
     "TermsChanged",
+    "TermsChanges",
     "TermsRefused",
     "account",
     "account_names",
@@ -96,5 +98,6 @@ __all__ = [
     "take_on",
     "tariff_with_hash",
     "tell_fact",
+    "terms_changes",
     "unknown_points",
 ]

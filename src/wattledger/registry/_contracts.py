@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from wattledger.kernel import Period, Problem, local_months, zone_named
 from wattledger.registry import _tables as t
+from wattledger.registry._revisions import note_terms_change
 from wattledger.store import Fact, Row, Transaction, chunked
 from wattledger.tariffs import Tariff
 
@@ -127,6 +128,7 @@ def open_contract(  # noqa: PLR0913 - a contract's facts, all of them
     tx.execute(
         t.contract_term.insert().values(contract_id=contract_id, valid_from=valid_from, mode=mode, tariff_id=tariff_id)
     )
+    note_terms_change(tx, kind="point", subject=service_point_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +211,10 @@ def tell_fact(
             f"contract {contract_id}: {name!r} = {text!r}",
             remedy=f"a name of 1 to {_NAME_LENGTH_MAX} characters and a value of 1 to {_FACT_LENGTH_MAX} are kept",
         )
-    if tx.execute(sa.select(t.contract.c.id).where(t.contract.c.id == contract_id)).one_or_none() is None:
+    point = tx.execute(
+        sa.select(t.contract.c.service_point_id).where(t.contract.c.id == contract_id)
+    ).scalar_one_or_none()
+    if point is None:
         raise ContractNotFound(f"no contract is called {contract_id!r}")
     kept = t.contract_fact
     before = tx.execute(
@@ -224,6 +229,7 @@ def tell_fact(
         [{"contract_id": contract_id, "name": name, "valid_from": valid_from, "value": text}],
         update=("value",),
     )
+    note_terms_change(tx, kind="point", subject=point)
     tx.emit(
         FactTold(
             at=now,
@@ -291,6 +297,7 @@ def publish_tariff(tx: Transaction, *, tariff: Tariff, valid_from: datetime) -> 
             document=json.dumps(tariff.document, sort_keys=True, separators=(",", ":")),
         )
     )
+    note_terms_change(tx, kind="tariff", subject=tariff.id)
 
 
 @lru_cache(maxsize=4096)

@@ -90,3 +90,23 @@ tariff_version = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
     sa.UniqueConstraint("tariff_id", "version"),
 )
+
+terms_head = sa.Table(
+    "terms_head",
+    metadata,
+    sa.Column(
+        "id", sa.Integer, primary_key=True, autoincrement=False
+    ),  # there is one row: whoever changes terms locks it
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("id = 1", name="one"),
+)
+
+terms_change = sa.Table(
+    "terms_change",
+    metadata,
+    sa.Column("kind", sa.String(10), primary_key=True),
+    sa.Column("subject", sa.String(80), primary_key=True),  # a service point or a tariff
+    sa.Column("revision", sa.BigInteger, nullable=False),  # of the last change
+    sa.CheckConstraint("kind IN ('point', 'tariff')", name="kind"),
+    sa.Index("ix_terms_change_revision", "revision"),
+)

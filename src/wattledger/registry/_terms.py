@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from wattledger.kernel import Problem
 from wattledger.registry import _tables as t
 from wattledger.registry._contracts import ContractNotFound, PaymentMode
+from wattledger.registry._revisions import note_terms_change
 from wattledger.store import Fact, Row, Transaction
 
 
@@ -112,3 +113,5 @@ def _close(tx: Transaction, row: Row, at: datetime) -> None:
         .where(term.c.contract_id == row.contract_id, term.c.valid_from == row.valid_from)
         .values(valid_to=at)
     )
+    select = sa.select(t.contract.c.service_point_id).where(t.contract.c.id == row.contract_id)
+    note_terms_change(tx, kind="point", subject=tx.execute(select).scalar_one())

@@ -143,12 +143,13 @@ class Transaction:
             told = [dict(row) for row in rows]
             return self.connection.execute(statement, told, execution_options=_COUNTED).rowcount
         compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
-        names = list(compiled.positiontup or compiled.binds)
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        names = list(compiled.positiontup or binds)
         own = [name for name in names if name in rows[0]]
         given = dict(zip(own, zip(*map(_picked(own), rows), strict=True), strict=True))
         columns = [
             _for_driver(
-                compiled.binds[name].type,
+                binds[name].type,
                 given[name] if name in given else [compiled.params[name]] * len(rows),
                 self.connection.dialect,
             )
@@ -176,6 +177,16 @@ class Transaction:
         rows by key, so that two units of work never wait for each other in a circle.
         """
         return select.with_for_update() if self._postgresql else select
+
+    def hold(self, work: str, *, shared: bool) -> None:
+        """Wait until nobody does ``work``, and keep it to the end of this unit of work; ``shared``: with others.
+
+        SQLite needs nothing, as of :meth:`locked`.
+        """
+        if self._postgresql:
+            key = int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)
+            lock = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+            self.connection.execute(sa.select(lock(sa.cast(key, sa.BigInteger))))
 
     def emit(self, fact: Fact) -> None:
         """Put ``fact`` into the outbox: it is told to its handlers if, and only if, this unit of work commits."""

@@ -1,8 +1,8 @@
 """Many running states of one plan side by side, as columns: counted and settled at once, to the same last digit.
 
 For tariffs whose bill follows from the energy of each slot and tier alone: energy charges with or without steps,
-charges for time, percentages. What else a state may hold (demand, published prices, banks, what earlier bills left) has no
-column here, and is counted state by state.
+charges for time, percentages. What else a state may hold (demand, published prices, banks, what earlier bills left) has
+no column here, and is counted state by state.
 """
 
 from __future__ import annotations
