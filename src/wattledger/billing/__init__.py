@@ -18,7 +18,7 @@ from wattledger.billing._late import (
     note_prices,
     take_up_waiting,
 )
-from wattledger.billing._lines import BillLine, BillPart, LineChange
+from wattledger.billing._lines import BillLine, BillPart, LineChange, line_changes, rated_part
 from wattledger.billing._runs import (
     BillRun,
     BillRunFinished,
@@ -68,6 +68,8 @@ __all__ = [
     "note_fact",
     "note_late",
     "note_prices",
+    "line_changes",
+    "rated_part",
     "receivable_account",
     "run_contracts",
     "start_run",

@@ -12,13 +12,16 @@ from wattledger.ledger._book import (
     Rule,
     Transfer,
     TransferConflict,
+    TransferUnknown,
     balance,
     balances,
     check_book,
     open_accounts,
     post,
     total_posted,
+    transfer_with_id,
     transfers_of,
+    transfers_with_ids,
 )
 
 __all__ = [
@@ -29,11 +32,14 @@ __all__ = [
     "Rule",
     "Transfer",
     "TransferConflict",
+    "TransferUnknown",
     "balance",
     "balances",
     "check_book",
     "open_accounts",
     "post",
     "total_posted",
+    "transfer_with_id",
     "transfers_of",
+    "transfers_with_ids",
 ]

@@ -31,6 +31,14 @@ class AccountUnknown(Problem):
     status = 422
 
 
+class TransferUnknown(Problem):
+    """No transfer has this id."""
+
+    slug = "transfer-unknown"
+    title = "No such transfer"
+    status = 404
+
+
 class BalanceRuleBroken(Problem):
     """A transfer would carry an account past its bound."""
 
@@ -248,6 +256,20 @@ def balances(tx: Transaction, *, account_ids: Collection[str]) -> dict[str, Mone
         rows = tx.rows(sa.select(ledger_account).where(ledger_account.c.id.in_(piece)))
         found.update((row.id, Money(row.credits - row.debits, row.currency)) for row in rows)
     return found
+
+
+def transfer_with_id(tx: Transaction, *, transfer_id: str) -> Transfer:
+    """One transfer; raises :class:`TransferUnknown`."""
+    found = transfers_with_ids(tx, transfer_ids=[transfer_id])
+    if transfer_id not in found:
+        raise TransferUnknown(f"no transfer is called {transfer_id!r}")
+    return found[transfer_id]
+
+
+def transfers_with_ids(tx: Transaction, *, transfer_ids: Collection[str]) -> dict[str, Transfer]:
+    """Those of these transfers that were posted."""
+    rows = tx.rows(sa.select(ledger_transfer).where(tx.among(ledger_transfer.c.id, sorted(set(transfer_ids)))))
+    return {row.id: _transfer(row) for row in rows}
 
 
 def transfers_of(tx: Transaction, *, account_id: str, limit: int = 100) -> list[Transfer]:

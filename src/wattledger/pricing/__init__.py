@@ -5,7 +5,18 @@ earlier bills left (a year's counters, ratchets, banks) to the later ones.
 """
 
 from wattledger.pricing._blocks import PricedBlock, priced_together
-from wattledger.pricing._counting import Kept, Outcome, counted, fits, reaches, running, settled
+from wattledger.pricing._counting import (
+    WAITS,
+    Dossier,
+    Kept,
+    Outcome,
+    counted,
+    dossier,
+    fits,
+    reaches,
+    running,
+    settled,
+)
 from wattledger.pricing._loads import LoadExceeded, watch_loads
 from wattledger.pricing._population import compare_contracts
 from wattledger.pricing._signals import (
@@ -21,10 +32,12 @@ from wattledger.pricing._whatif import Bin, Change, Comparison, Customer, Nothin
 from wattledger.pricing._worth import worth_of
 
 __all__ = [
+    "WAITS",
     "Bin",
     "Change",
     "Comparison",
     "Customer",
+    "Dossier",
     "EventAnnounced",
     "Kept",
     "LoadExceeded",
@@ -39,6 +52,7 @@ __all__ = [
     "compare",
     "compare_contracts",
     "counted",
+    "dossier",
     "fits",
     "priced_together",
     "publish_prices",

@@ -120,6 +120,41 @@ def running(tx: Transaction, *, segment: Segment, untils: Sequence[datetime]) ->
     return [ratings[until] for until in untils]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Dossier:
+    """All that the price of a segment follows from, and nothing else.
+
+    ``opening``   the state before its first interval: what earlier segments left is in it
+    ``readings``  what was used, by channel, in the order of time: one piece for each length that intervals had
+    ``signals``   the announced events and published prices that its tariff names
+    """
+
+    segment: Segment
+    opening: RatingState
+    readings: Sequence[_Stretch]
+    signals: Signals
+
+    def state(self) -> RatingState:
+        """The state with everything counted; raises what keeps a price from being known."""
+        state = self.opening
+        for piece in self.readings:
+            priced = {name: one for name, one in piece.items() if len(one)}
+            if priced:
+                state = tariffs.advance(tariff=self.segment.tariff, state=state, series=priced, signals=self.signals)
+        return state
+
+
+def dossier(tx: Transaction, *, segment: Segment, as_of: datetime | None = None) -> Dossier:
+    """What a segment's price follows from: the readings as they were known at ``as_of``, all else as it is now."""
+    counting = _Counting(tx, [segment], {}, as_of=as_of)
+    return Dossier(
+        segment=segment,
+        opening=counting.begun(segment),
+        readings=counting.readings_of(segment),
+        signals=counting.signals_of(segment),
+    )
+
+
 def _same_supply(one: Segment, other: Segment) -> bool:
     """Counters belong to a contract on a tariff: whoever changes to another tariff begins them anew."""
     return (one.contract_id, one.tariff.id, one.since) == (other.contract_id, other.tariff.id, other.since)
@@ -160,7 +195,14 @@ def _asks_for_beginning(tariff: Tariff) -> bool:
 class _Counting:
     """One counting of some contracts' segments: loads what they need once."""
 
-    def __init__(self, tx: Transaction, segments: Sequence[Segment], kept: Mapping[_Key, Kept]) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        segments: Sequence[Segment],
+        kept: Mapping[_Key, Kept],
+        *,
+        as_of: datetime | None = None,
+    ) -> None:
         self._segments = segments
         self._kept = kept
         self._from = {s.key: _remembered_from(s) for s in segments if s.key not in kept}
@@ -173,7 +215,7 @@ class _Counting:
         self._signals: Signals = signals(tx, tariffs={s.tariff for s in (*segments, *earlier)}, period=span)
         anew = [s for s in segments if s.key not in kept or _counts_anew(s, kept[s.key])]
         self._tx = tx
-        self._series = _stored_by_length(tx, [*anew, *earlier])
+        self._series = _stored_by_length(tx, [*anew, *earlier], as_of=as_of)
 
     def _earlier_segments(self, tx: Transaction) -> dict[_Key, list[Segment]]:
         """For each segment that asks for them, those before it that it remembers, in order."""
@@ -253,6 +295,14 @@ class _Counting:
             return state
         return tariffs.advance(tariff=segment.tariff, state=state, series=priced, signals=self._signals)
 
+    def signals_of(self, segment: Segment) -> Signals:
+        """What was announced and published of what the segment's tariff names."""
+        named = segment.tariff
+        return Signals(
+            events={name: kept for name, kept in self._signals.events.items() if name in named.events},
+            prices={name: kept for name, kept in self._signals.prices.items() if name in named.index_series},
+        )
+
     def readings_of(self, segment: Segment) -> list[_Stretch]:
         """What is stored for the segment, in the order of time."""
         return _stretches(self._series, segment)
@@ -281,13 +331,15 @@ def _stretches(stored: Mapping[tuple[str, str], Sequence[IntervalSeries]], segme
     ]
 
 
-def _stored_by_length(tx: Transaction, segments: Sequence[Segment]) -> dict[tuple[str, str], list[IntervalSeries]]:
+def _stored_by_length(
+    tx: Transaction, segments: Sequence[Segment], *, as_of: datetime | None = None
+) -> dict[tuple[str, str], list[IntervalSeries]]:
     """What is stored of the time of these segments, in every length that intervals had in it."""
     found: dict[tuple[str, str], list[IntervalSeries]] = {}
     if segments:
         span, points = _asked(segments)
         for channel in sorted({channel for s in segments for channel in s.tariff.channels}):
-            known = readings.series_by_length(tx, service_point_ids=points, period=span, channel=channel)
+            known = readings.series_by_length(tx, service_point_ids=points, period=span, channel=channel, as_of=as_of)
             found.update(((channel, point), lengths) for point, lengths in known.items())
     return found
 
