@@ -25,6 +25,13 @@ SIGNER = evidence.Signer(bytes(range(32)))
 OTHER = evidence.Signer(bytes(32))
 
 
+class Document(dict[str, Any]):
+    """Has a short name in reports."""
+
+    def __repr__(self) -> str:
+        return "a statement"
+
+
 def stated(grid: Grid, contract: str = "h0", month: str = "2026-03") -> dict[str, Any]:
     with grid.store.read() as tx:
         return evidence.statement(tx, contract_id=contract, month=month, signer=SIGNER, now=grid.clock.now())
@@ -81,7 +88,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     grid.clock.move_to(APRIL)
     told = stated(grid)
     store.close()
-    return told
+    return Document(told)
 
 
 def test_it_is_true(document: dict[str, Any]) -> None:
@@ -138,12 +145,12 @@ def is_caught(document: dict[str, Any]) -> bool:
         return True
 
 
-@settings(max_examples=25)
-@given(st.data())
-def test_no_change_goes_unseen(document: dict[str, Any], data: st.DataObject) -> None:
-    paths = [path for path in leaves(document) if "starts" not in path or data.draw(st.booleans())]
-    path = data.draw(st.sampled_from(paths))
-    assert is_caught(changed(document, path, lose=data.draw(st.booleans()))), path
+@settings(max_examples=100)
+@given(place=st.integers(0, 2**40), lose=st.booleans(), single=st.booleans())
+def test_no_change_goes_unseen(document: dict[str, Any], place: int, lose: bool, single: bool) -> None:  # noqa: FBT001 - drawn
+    paths = [path for path in leaves(document) if not (single and isinstance(path[-1], int))]
+    path = paths[place % len(paths)]
+    assert is_caught(changed(document, path, lose=lose)), path
 
 
 def resealed(document: dict[str, Any], signer: evidence.Signer = SIGNER) -> dict[str, Any]:
