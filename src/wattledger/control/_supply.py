@@ -396,7 +396,7 @@ def finish_command(
         _follow_up(tx, row, now)
         return
     said = detail or (f"read back {relay.control_state}" if relay else "no answer")
-    wait = min(_RETRY_FIRST * 2 ** min(row.attempts, 10), _RETRY_MAX)
+    wait = min(_RETRY_FIRST * 2 ** min(row.attempts - 1, 10), _RETRY_MAX)
     tx.execute(
         supply_command.update()
         .where(supply_command.c.id == command_id)

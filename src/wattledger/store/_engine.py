@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -27,6 +28,7 @@ Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 _PARAMETERS_MAX = 10_000
 _COUNTED = {"preserve_rowcount": True}
 _MANY = 50  # rows from which on it pays to make them ready by columns
+_PATIENCE = 60  # seconds that a writer waits for others
 _FOR_EVER = 2_000_000  # seconds; in milliseconds it must fit 31 bits
 _MIGRATION_LOCK = 0x77_6C_64_67  # an arbitrary number that is ours: "wldg"
 
@@ -215,6 +217,7 @@ class Store:
         self.url = parsed
         self.dialect: str = parsed.get_backend_name()
         self._memory: dict[str, Any] = {}
+        self._turn = Lock()
         if self.dialect == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise StoreUnreachable("an in-memory database loses everything", remedy="give a file's path")
@@ -226,7 +229,7 @@ class Store:
                     remedy="give a path that may be made",
                 ) from error
             self.engine = sa.create_engine(
-                parsed, connect_args={"timeout": 60, "check_same_thread": False}, json_serializer=_json_text
+                parsed, connect_args={"timeout": _PATIENCE, "check_same_thread": False}, json_serializer=_json_text
             )
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -236,8 +239,28 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A unit of work that changes something; commits at the end, rolls back when an exception leaves it."""
-        with self._connected() as connection, connection.execution_options(wattledger_write=True).begin():
+        with (
+            self._in_turn(),
+            self._connected() as connection,
+            connection.execution_options(wattledger_write=True).begin(),
+        ):
             yield Transaction(connection, memory=self._memory, snapshot=self.dialect == "sqlite")
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let the writers of this process go one after the other.
+
+        Those who wait for SQLite's own lock look for it now and then only, and while all of them sleep nobody writes.
+        """
+        if self.dialect != "sqlite":
+            yield
+            return
+        mine = self._turn.acquire(timeout=_PATIENCE)
+        try:
+            yield
+        finally:
+            if mine:
+                self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
