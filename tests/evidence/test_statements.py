@@ -199,6 +199,13 @@ def test_what_is_no_statement_is_one_error(text: str) -> None:
         evidence.verify(text)
 
 
+def test_what_was_changed_beyond_reading_is_told_as_changed(document: dict[str, Any]) -> None:
+    for path in (("zone",), ("parts", 0, "tariff", "document", "charges", 0, "kind"), ("parts", 0, "readings", 0)):
+        verdict = verified(changed(document, path, lose=path[-1] == 0))
+        assert "does not fit" in verdict.differences[0]
+        assert len(verdict.differences) > 1
+
+
 def test_prepaid_months_that_are_not_over_are_stated_up_to_now(grid: Grid) -> None:
     grid.publish()
     grid.homes(1, mode="prepay")

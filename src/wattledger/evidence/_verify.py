@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,21 @@ import numpy as np
 
 from wattledger.billing import month_period
 from wattledger.evidence._lines import line_told
-from wattledger.evidence._signing import DocumentUnreadable, fingerprint, is_signed, read_document
+from wattledger.evidence._signing import ALGORITHM, DocumentUnreadable, fingerprint, is_signed, read_document
 from wattledger.evidence._statements import FORMAT
 from wattledger.kernel import IntervalSeries, Money, Period, Problem, from_epoch
 from wattledger.tariffs import IndexPrices, RatingState, Signals, Tariff, advance, open_state, parse_tariff, settle
+
+_NOT_AS_WRITTEN = (
+    Problem,
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    OSError,  # an instant that no calendar has
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,52 +67,58 @@ def verify(text: str, *, public_key: str | None = None) -> Verdict:
     document = read_document(text)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise DocumentUnreadable("it is no statement of this kind", remedy=f'its "format" would be {FORMAT}')
-    try:
-        return _verdict(document, public_key)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise DocumentUnreadable(
-            f"it is not made as statements are ({type(error).__name__}: {error})", remedy="ask for it once more"
-        ) from None
-
-
-def _verdict(document: dict[str, Any], public_key: str | None) -> Verdict:
-    signed = document["signed"]
-    bare = {name: value for name, value in document.items() if name != "signed"}
+    signed = document.get("signed")
+    if not isinstance(signed, dict) or not re.fullmatch("[0-9a-f]{64}", str(signed.get("key"))):
+        raise DocumentUnreadable("it is not signed", remedy="ask for it once more")
     key = str(signed["key"])
-    differences = []
-    if set(signed) != {"algorithm", "key", "signature"} or signed["algorithm"] != "Ed25519":
-        differences.append("the signature is of a kind that is not known")
-    if not is_signed(bare, signature=str(signed["signature"]), public_key=key):
-        differences.append("the signature does not fit: it was changed after it was signed")
-    if public_key is not None and key != public_key:
-        differences.append(f"it is signed by {fingerprint(key)}, not by {fingerprint(public_key)}")
-    total, reached = Money.zero(str(document["currency"])), None
-    month = month_period(str(document["month"]), zone=str(document["zone"]))
-    for number, part in enumerate(document["parts"], 1):
-        where = f"part {number}"
-        period = Period(from_epoch(part["start"]), from_epoch(part["end"]))
-        if not month.start <= period.start < period.end <= month.end or (reached and period.start < reached):
-            differences.append(f"{where}: its time is not of the month, or of another part too")
-        reached = period.end
-        try:
-            amount, found = _counted(part, period)
-        except Problem as problem:
-            differences.append(f"{where}: it cannot be counted again: {problem}")
-            continue
-        total += amount
-        differences += [f"{where}: {one}" for one in found]
-    if total.text != document["total"]:
-        differences.append(f"the parts add up to {total.text}, it says {document['total']}")
+    differences = [*_unsigned(document, signed, key, public_key), *_not_adding_up(document)]
     return Verdict(
-        contract=str(document["contract"]),
-        month=str(document["month"]),
-        currency=str(document["currency"]),
-        total=str(document["total"]),
-        intervals=sum(len(one["starts"]) for part in document["parts"] for one in part["readings"]),
+        contract=str(document.get("contract")),
+        month=str(document.get("month")),
+        currency=str(document.get("currency")),
+        total=str(document.get("total")),
+        intervals=_intervals(document),
         key=key,
         known=None if public_key is None else key == public_key,
         differences=differences,
     )
+
+
+def _unsigned(document: dict[str, Any], signed: dict[str, Any], key: str, public_key: str | None) -> Iterator[str]:
+    if set(signed) != {"algorithm", "key", "signature"} or signed["algorithm"] != ALGORITHM:
+        yield "the signature is of a kind that is not known"
+    bare = {name: value for name, value in document.items() if name != "signed"}
+    if not is_signed(bare, signature=str(signed.get("signature")), public_key=key):
+        yield "the signature does not fit: it was changed after it was signed"
+    if public_key is not None and key != public_key:
+        yield f"it is signed by {fingerprint(key)}, not by {fingerprint(public_key)}"
+
+
+def _not_adding_up(document: dict[str, Any]) -> Iterator[str]:
+    """Where it differs from what follows from its own readings and tariffs, or why that cannot be told."""
+    try:
+        total, reached = Money.zero(str(document["currency"])), None
+        month = month_period(str(document["month"]), zone=str(document["zone"]))
+        for number, part in enumerate(document["parts"], 1):
+            where = f"part {number}"
+            period = Period(from_epoch(part["start"]), from_epoch(part["end"]))
+            if not month.start <= period.start < period.end <= month.end or (reached and period.start < reached):
+                yield f"{where}: its time is not of the month, or of another part too"
+            reached = period.end
+            amount, found = _counted(part, period)
+            total += amount
+            yield from (f"{where}: {one}" for one in found)
+        if total.text != document["total"]:
+            yield f"the parts add up to {total.text}, it says {document['total']}"
+    except _NOT_AS_WRITTEN as error:
+        yield f"it cannot be counted again: {error if isinstance(error, Problem) else repr(error)}"
+
+
+def _intervals(document: dict[str, Any]) -> int:
+    try:
+        return sum(len(one["starts"]) for part in document["parts"] for one in part["readings"])
+    except _NOT_AS_WRITTEN:
+        return 0
 
 
 def _counted(part: Mapping[str, Any], period: Period) -> tuple[Money, list[str]]:
