@@ -8,7 +8,7 @@ work that looks at an older state than the memory reads its segments from the da
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -228,6 +228,7 @@ class Pending:
     numbers: dict[SeriesKey, int] = field(default_factory=dict)
     lengths: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     cells: dict[TileKey, list[Cells]] = field(default_factory=lambda: defaultdict(list))
+    tiles: dict[TileKey, tuple[int, Tile]] = field(default_factory=dict)
 
 
 def memory_of(tx: Transaction) -> _Memory:
@@ -533,12 +534,19 @@ def _shrink(memory: _Memory, *, keep: Collection[TileKey]) -> None:
             size -= memory.tiles.pop(key).nbytes
 
 
-def applied(
-    parts: Mapping[TileKey, Sequence[Cells]], *, channel: str, seconds: int, days: Iterable[int]
-) -> dict[int, Tile]:
-    """Tiles of what a unit of work itself has ingested."""
+def applied(own: Pending, *, channel: str, seconds: int, days: Iterable[int]) -> dict[int, Tile]:
+    """Tiles of what a unit of work itself has ingested; they are kept, for it may look a thousand times."""
     found: dict[int, Tile] = {}
     for day in days:
-        for cells in parts.get((channel, seconds, day), ()):
-            found.setdefault(day, Tile(DAY // seconds)).apply(cells)
+        key = channel, seconds, day
+        cells = own.cells.get(key, ())
+        if not cells:
+            continue
+        count, tile = own.tiles.get(key, (0, Tile(DAY // seconds)))
+        if count < len(cells):
+            tile = tile.copy()  # somebody may hold the one from before
+            for one in cells[count:]:
+                tile.apply(one)
+            own.tiles[key] = len(cells), tile
+        found[day] = tile
     return found

@@ -351,7 +351,7 @@ def _view(
             raise _Moved
         laid = [of_days]
         if own is not None and limit is None:
-            laid.append(applied(own.cells, channel=channel, seconds=seconds, days=days))
+            laid.append(applied(own, channel=channel, seconds=seconds, days=days))
         yield View(
             seconds,
             *span,
