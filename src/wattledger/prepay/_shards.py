@@ -38,14 +38,12 @@ class Rule:
     """What the wallets of a shard have in common.
 
     ``like``      a state as all of them have it, nothing counted
-    ``day``       the UTC day on which they were put in: what they used since belongs to it
     ``policies``  name, currency and content of the policies that they go by
     """
 
     tariff_id: str
     tariff_hash: str
     like: Mapping[str, Any]
-    day: int
     policies: Sequence[tuple[str, str, str]]
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +52,6 @@ class Rule:
             "tariff_id": self.tariff_id,
             "tariff_hash": self.tariff_hash,
             "like": self.like,
-            "day": self.day,
             "policies": self.policies,
         }
 
@@ -62,7 +59,7 @@ class Rule:
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
         """As :meth:`to_json` wrote it."""
         policies = [(name, currency, content) for name, currency, content in document["policies"]]
-        return cls(document["tariff_id"], document["tariff_hash"], document["like"], document["day"], policies)
+        return cls(document["tariff_id"], document["tariff_hash"], document["like"], policies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +78,8 @@ class Shard:
     """A shard as a unit of work sees it; columns of one row each.
 
     ``room``    micro-units that may be charged before anything is to be told or lent
-    ``base``    what the stretch of time came to when the wallet was put in, ``total`` what it comes to now
+    ``base``    what the stretch of time came to when that was last said, ``total`` what it comes to now
+    ``day``     the UTC day on which it was: what was used since belongs to it
     ``until``   epochs up to which it is reckoned
     ``inside``  whether the wallet is still in
     """
@@ -89,6 +87,7 @@ class Shard:
     id: str
     members: Members
     terms: int
+    day: int
     room: Ints
     base: Ints
     inside: NDArray[np.bool_]
@@ -117,9 +116,9 @@ def packed(columns: Iterable[NDArray[Any]]) -> bytes:
     return b"".join(np.ascontiguousarray(column).tobytes() for column in columns)
 
 
-def fixed_columns(room: Ints, base: Ints) -> bytes:
-    """The columns that stay."""
-    return packed((room.astype("<i8"), base.astype("<i8")))
+def fixed_columns(shard: Shard) -> bytes:
+    """The columns that stay for a day, and the day."""
+    return packed((shard.room.astype("<i8"), shard.base.astype("<i8"), np.array([shard.day], dtype="<i8")))
 
 
 def moving_columns(shard: Shard) -> bytes:
@@ -144,7 +143,8 @@ def moving_columns(shard: Shard) -> bytes:
 def _read(row: Row, members: Members) -> Shard:
     count = len(members.contracts)
     slots, tiers = members.tallied.shape
-    room, base = np.frombuffer(row.fixed, dtype="<i8").reshape(2, count).astype(np.int64)
+    room, base = np.frombuffer(row.fixed, dtype="<i8", count=2 * count).reshape(2, count).astype(np.int64)
+    day = int(np.frombuffer(row.fixed, dtype="<i8", count=1, offset=16 * count)[0])
     kinds: list[tuple[str, int | None]] = [("<i8", None), *[("<u4", None)] * 4]
     kinds += [("<i4", slots), ("<i4", tiers), ("<u2", _QUALITIES), ("<u2", None), ("u1", None)]
     found: list[NDArray[np.int64]] = []
@@ -155,7 +155,7 @@ def _read(row: Row, members: Members) -> Shard:
         found.append((column if width is None else column.reshape(count, width)).astype(np.int64))
     total, until, last, covered, crossing, sums, by_tier, counts, seconds, inside = found
     tally = Tally(sums, by_tier, seconds, last, covered, crossing, counts)
-    return Shard(row.id, members, row.terms, room, base, inside.astype(np.bool_), until, total, tally)
+    return Shard(row.id, members, row.terms, day, room, base, inside.astype(np.bool_), until, total, tally)
 
 
 # --- as it is found --------------------------------------------------------------------------------------------------
@@ -259,12 +259,13 @@ def charged_beside(tx: Transaction, *, contract_ids: Collection[str]) -> dict[st
         members = memory.members[shard_id]
         count = len(members.contracts)  # what is asked for is at both ends: the columns between need not be made
         base = np.frombuffer(kept.fixed, dtype="<i8", count=count, offset=8 * count)
+        day = int(np.frombuffer(kept.fixed, dtype="<i8", count=1, offset=16 * count)[0])
         total = np.frombuffer(kept.state, dtype="<i8", count=count)
         inside = np.frombuffer(kept.state, dtype="u1", count=count, offset=len(kept.state) - count)
         for row in rows:
             contract = members.contracts[row]
             if inside[row] and contract not in gone:
-                found[contract] = int(total[row] - base[row]), members.rule.day
+                found[contract] = int(total[row] - base[row]), day
     return found
 
 
@@ -308,6 +309,12 @@ def write_rows(tx: Transaction, *, shard: Shard, rows: NDArray[np.intp]) -> None
             )
         ],
     )
+    write_charges(tx, shard=shard, rows=rows)
+
+
+def write_charges(tx: Transaction, *, shard: Shard, rows: NDArray[np.intp]) -> None:
+    """Write what a shard says that some wallets were charged to their rows."""
+    names = [shard.members.contracts[row] for row in rows.tolist()]
     charged = {name: micro for name, micro in zip(names, shard.charged[rows].tolist(), strict=True) if micro}
     if not charged:
         return
@@ -317,7 +324,6 @@ def write_rows(tx: Transaction, *, shard: Shard, rows: NDArray[np.intp]) -> None
         .where(tx.among(wallet.contract_id, list(charged)))
         .order_by(wallet.contract_id)
     )
-    day = shard.members.rule.day
     tx.execute_many(
         t.wallet.update()
         .where(wallet.contract_id == sa.bindparam("key"))
@@ -326,7 +332,7 @@ def write_rows(tx: Transaction, *, shard: Shard, rows: NDArray[np.intp]) -> None
             {
                 "key": row.contract_id,
                 "new_accrued": row.accrued + charged[row.contract_id],
-                "new_recent": with_charge(row.recent, day=day, micro=charged[row.contract_id]),
+                "new_recent": with_charge(row.recent, day=shard.day, micro=charged[row.contract_id]),
             }
             for row in kept
         ],

@@ -28,6 +28,7 @@ from wattledger.prepay._shards import (
     all_shards,
     fixed_columns,
     moving_columns,
+    write_charges,
     write_rows,
 )
 from wattledger.prepay._standing import at_rest
@@ -76,27 +77,27 @@ def deduct_together(tx: Transaction, *, changes: Changes, now: datetime) -> set[
         return set()
     table = _table(changes.columns)
     news = registry.terms_changes(tx, after=min(shard.terms for shard in shards))
-    policies: dict[tuple[str, str], str] = {}
+    policies: dict[tuple[str, str], Policy] = {}
     done: set[str] = set()
     for shard in shards:
         rule = shard.members.rule
-        told = [(*key, _content(tx, policies, key, now)) for key in ((one[0], one[1]) for one in rule.policies)]
-        if rule.day != epoch(now) // _DAY or told != list(rule.policies) or rule.tariff_id in news.tariffs:
+        for name, currency, _ in rule.policies:
+            if (name, currency) not in policies:
+                policies[name, currency] = policy_named(tx, name=name, currency=currency, at=now)
+        changed_rules = any(content_of(policies[one[0], one[1]]) != one[2] for one in rule.policies)
+        if changed_rules or rule.tariff_id in news.tariffs:
             _leave(tx, shard, shard.inside.copy())
             continue
         changed = news.points.intersection(shard.members.points)
         if changed:
             _leave(tx, shard, shard.inside & np.array([point in changed for point in shard.members.points]))
+        another_day = shard.day != epoch(now) // _DAY
+        if another_day and shard.inside.any():
+            _begin_day(tx, shard, policies, now)
         if table is not None:
             _deduct(tx, shard, table, done)
-        _write(tx, shard, terms=news.revision)
+        _write(tx, shard, terms=news.revision, anew=another_day)
     return done
-
-
-def _content(tx: Transaction, known: dict[tuple[str, str], str], key: tuple[str, str], now: datetime) -> str:
-    if key not in known:
-        known[key] = content_of(policy_named(tx, name=key[0], currency=key[1], at=now))
-    return known[key]
 
 
 def content_of(policy: Policy) -> str:
@@ -180,11 +181,32 @@ def _leave(tx: Transaction, shard: Shard, who: NDArray[np.bool_]) -> None:
         _write(tx, shard, terms=shard.terms)
 
 
-def _write(tx: Transaction, shard: Shard, *, terms: int) -> None:
+def _begin_day(tx: Transaction, shard: Shard, policies: Mapping[tuple[str, str], Policy], now: datetime) -> None:
+    """Say what was charged on the day that is over, and look anew how much room there is."""
+    rows = np.flatnonzero(shard.inside)
+    write_charges(tx, shard=shard, rows=rows)
+    shard.base[:] = shard.total
+    shard.day = epoch(now) // _DAY
+    contracts = [shard.members.contracts[row] for row in rows.tolist()]
+    kept = {
+        row.contract_id: row for row in tx.rows(sa.select(t.wallet).where(tx.among(t.wallet.c.contract_id, contracts)))
+    }
+    balances = ledger.balances(tx, account_ids=[wallet_account(contract) for contract in contracts])
+    leaving = np.zeros(len(shard.inside), dtype=np.bool_)
+    for place, contract in zip(rows.tolist(), contracts, strict=True):
+        row = kept[contract]
+        available = balances[wallet_account(contract)].micro - row.accrued
+        room = at_rest(row, available=available, policy=policies[row.policy, row.currency], now=now)
+        shard.room[place], leaving[place] = room or 0, room is None
+    _leave(tx, shard, leaving)
+
+
+def _write(tx: Transaction, shard: Shard, *, terms: int, anew: bool = False) -> None:
     of_shard, left = t.wallet_shard.c.id == shard.id, t.wallet_shard_left.c.shard_id == shard.id
     tx.execute(t.wallet_shard_left.delete().where(left))
     if shard.inside.any():
-        tx.execute(t.wallet_shard.update().where(of_shard).values(state=moving_columns(shard), terms=terms))
+        fixed = {"fixed": fixed_columns(shard)} if anew else {}
+        tx.execute(t.wallet_shard.update().where(of_shard).values(state=moving_columns(shard), terms=terms, **fixed))
     else:
         tx.execute(t.wallet_shard.delete().where(of_shard))
 
@@ -243,10 +265,10 @@ def _put_in(
     if len(kept) < FEWEST:
         return
     told = [(*key, content_of(policy)) for key, policy in sorted(policies.items())]
-    rule = Rule(tariff.id, tariff.hash, group[0].state.to_json(), epoch(now) // _DAY, told)
+    rule = Rule(tariff.id, tariff.hash, group[0].state.to_json(), told)
     kept.sort(key=lambda one: one[0].segment.contract_id)
     for piece in chunked(kept, _SHARD):
-        _insert(tx, rule, tallied, piece, terms)
+        _insert(tx, rule, tallied, piece, terms, day=epoch(now) // _DAY)
 
 
 def _with_more(tx: Transaction, contract_ids: Collection[str], start: datetime) -> set[str]:
@@ -263,7 +285,9 @@ def _alone(segment: Segment, beside: Sequence[Segment]) -> bool:
     return all(one.key == segment.key or one.period.end <= segment.period.start for one in beside)
 
 
-def _insert(tx: Transaction, rule: Rule, tallied: Tallied, piece: Sequence[tuple[Running, int]], terms: int) -> None:
+def _insert(
+    tx: Transaction, rule: Rule, tallied: Tallied, piece: Sequence[tuple[Running, int]], terms: int, *, day: int
+) -> None:
     running = [one for one, _ in piece]
     tally = tallied.tally([one.state for one in running])
     total = np.array([one.total for one in running], dtype=np.int64)
@@ -273,8 +297,9 @@ def _insert(tx: Transaction, rule: Rule, tallied: Tallied, piece: Sequence[tuple
         id=new_id("shd"),
         members=Members(rule, tallied, contracts, points, {}),
         terms=terms,
+        day=day,
         room=np.array([room for _, room in piece], dtype=np.int64),
-        base=total,
+        base=total.copy(),
         inside=tally.fits,
         until=np.array([epoch(one.until) for one in running], dtype=np.int64),
         total=total,
@@ -291,7 +316,7 @@ def _insert(tx: Transaction, rule: Rule, tallied: Tallied, piece: Sequence[tuple
                 "rows": len(running),
                 "members": [contracts, points],
                 "terms": terms,
-                "fixed": fixed_columns(shard.room, shard.base),
+                "fixed": fixed_columns(shard),
                 "state": moving_columns(shard),
             }
         ],
