@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from shutil import copyfile
@@ -41,15 +41,6 @@ STEPS = {
         {"name": "standing", "kind": "fixed", "price": "0.123", "per": "day"},
     ],
 }
-
-
-@pytest.fixture
-def alone(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[Grid]:
-    path = tmp_path / "alone.db"
-    copyfile(_migrated_sqlite, path)
-    store = Store(f"sqlite:///{path}")
-    yield Grid(store)
-    store.close()
 
 
 def _begin(grid: Grid) -> list[str]:
@@ -181,23 +172,46 @@ def _seen(grid: Grid, names: list[str]) -> tuple[list[prepay.Wallet], list[tuple
     return wallets, sorted((f.at, f.kind, f.contract_id or "", str(f.data)) for f in facts if "Charge" not in f.kind)
 
 
-def test_side_by_side_is_one_by_one(store: Store, alone: Grid) -> None:
+def _kept(grid: Grid) -> list[tuple[object, ...]]:
+    """What stands in rows once everything is posted."""
+    names, row, wallet = [f"h{number:03}" for number in range(HOMES)], t.wallet_segment, t.wallet
+    with grid.store.write() as tx:
+        prepay.post_accrual(tx, contract_ids=names, now=grid.clock.now())
+        kept = tx.rows(sa.select(row).order_by(row.c.contract_id, row.c.start))
+        wallets = tx.rows(sa.select(wallet).order_by(wallet.c.contract_id))
+    return [
+        *((r.contract_id, r.start, r.until, r.total, r.posted, r.state) for r in kept),
+        *((r.contract_id, r.accrued, r.recent, r.state, r.second_told) for r in wallets),
+    ]
+
+
+_Seen = tuple[tuple[list[prepay.Wallet], list[tuple[object, ...]]], list[tuple[object, ...]]]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path) -> _Seen:
+    """The same story one by one."""
+    path = tmp_path_factory.mktemp("alone") / "alone.db"
+    copyfile(_migrated_sqlite, path)
+    alone = Grid(Store(f"sqlite:///{path}"))
+    _story(alone, _one_by_one)
+    seen = _seen(alone, [f"h{number:03}" for number in range(HOMES)]), _kept(alone)
+    alone.store.close()
+    return seen
+
+
+def test_side_by_side_is_one_by_one(store: Store, expected: _Seen) -> None:
     grid, names = Grid(store), [f"h{number:03}" for number in range(HOMES)]
     inside = _story(grid, _together)
-    _story(alone, _one_by_one)
     assert max(inside) > HOMES * 0.8, inside
-    ours, theirs = _seen(grid, names), _seen(alone, names)
-    assert ours[0] == theirs[0]
-    assert [one for one in ours[1] if one[1] != "RechargeCredited"] == [
-        one for one in theirs[1] if one[1] != "RechargeCredited"
+    (wallets, facts), rows = expected
+    assert grid.clock.now().date() > MARCH.date()  # a day began meanwhile
+    seen = _seen(grid, names)
+    assert seen[0] == wallets
+    assert [one for one in seen[1] if one[1] != "RechargeCredited"] == [
+        one for one in facts if one[1] != "RechargeCredited"
     ]
     with store.read() as tx:
         summary = prepay.wallets_summary(tx, now=grid.clock.now())
-    assert summary.available["CNY"].micro == sum(one.available.micro for one in ours[0])
-    rows = []
-    for one in (grid, alone):
-        with one.store.write() as tx:
-            prepay.post_accrual(tx, contract_ids=names, now=grid.clock.now())
-            kept = sa.select(t.wallet_segment).order_by(t.wallet_segment.c.contract_id, t.wallet_segment.c.start)
-            rows.append([(r.contract_id, r.start, r.until, r.total, r.posted, r.state) for r in tx.rows(kept)])
-    assert rows[0] == rows[1]
+    assert summary.available["CNY"].micro == sum(one.available.micro for one in wallets)
+    assert _kept(grid) == rows
