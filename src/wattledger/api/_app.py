@@ -26,8 +26,10 @@ import wattledger
 from wattledger import billing, notices, prepay, registry
 from wattledger.api import _views as views
 from wattledger.api import models as m
+from wattledger.api._evidence import add_evidence
 from wattledger.api._exceptions import ReviewDesk, add_exceptions
 from wattledger.api._notices import add_notices
+from wattledger.evidence import Signer
 from wattledger.kernel import Clock, Money, Problem
 from wattledger.store import Store
 
@@ -51,6 +53,7 @@ class ApiServices:
     pages: Path | None
     channels: Sequence[notices.Channel] = ()
     metrics: Callable[[], str] | None = None
+    signer: Signer | None = None
 
 
 class RequestRefused(Problem):
@@ -83,6 +86,14 @@ def create_api(services: ApiServices) -> FastAPI:
     _add_actions(api, services)
     add_exceptions(api, prefix=PREFIX, store=services.store, desk=services.desk, problems=_PROBLEMS)
     add_notices(api, prefix=PREFIX, store=services.store, clock=services.clock, channels=services.channels)
+    add_evidence(
+        api,
+        prefix=PREFIX,
+        store=services.store,
+        clock=services.clock,
+        signer=services.signer,
+        problems=_PROBLEMS,
+    )
     _add_streams(api, services)
     _add_metrics(api, services)
     _add_pages(api, services.pages)

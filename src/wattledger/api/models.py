@@ -604,6 +604,58 @@ class ValidationView(Model):
     intervals_restored: int
 
 
+class TransferTold(Model):
+    """A transfer of the ledger as it was posted."""
+
+    id: str
+    debit_account: str
+    credit_account: str
+    amount: str
+    currency: str
+    purpose: str
+    reference: str
+    posted_at: str
+    corrects: str | None
+
+
+class AmountProof(Model):
+    """How an amount came to be; ``lines`` add up to it, ``intervals`` made them."""
+
+    proved: bool = Field(description="Whether the same amount comes out again from what was known when it was posted")
+    because: str
+    amount: str | None = None
+    period: dict[str, str] | None = None
+    until: str | None = None
+    tariff: dict[str, str] | list[dict[str, str]] | None = Field(
+        default=None, description="Id, version, content hash, name"
+    )
+    lines: list[dict[str, str | int]] = Field(description="Each charge before and after, its clause, the difference")
+    intervals: list[dict[str, str | int | dict[str, str]]] = Field(
+        description="What came since the posting before, or became another value: `was` is the old one"
+    )
+    quality: dict[str, int] | None = None
+    meter: dict[str, str] | list[dict[str, str]] | None = None
+    causes: list[dict[str, str | int | bool]] | None = None
+
+
+class TransferExplanation(Model):
+    """A transfer taken apart."""
+
+    transfer: TransferTold
+    what: str
+    about: dict[str, str | int | list[dict[str, str]]] = {}
+    proof: AmountProof | None = None
+    later: list[dict[str, str | int]] = Field(default=[], description="What corrected it since")
+
+
+class StatementKey(Model):
+    """The public key that statements are signed with."""
+
+    algorithm: Literal["Ed25519"]
+    key: str = Field(description="64 hexadecimal digits")
+    fingerprint: str = Field(description="What people compare of it")
+
+
 class ProblemView(BaseModel):
     """RFC 9457 problem document; may carry further members."""
 

@@ -198,6 +198,24 @@ class _Commands:
 
         return meter_keys(system, meter_id)
 
+    def explain_transfer(self, system: SystemOptions, transfer_id: str) -> Mapping[str, Any]:
+        """What a transfer is."""
+        from wattledger.app._evidence import explain_transfer  # noqa: PLC0415 - as the module says
+
+        return explain_transfer(system, transfer_id)
+
+    def statement(self, system: SystemOptions, contract_id: str, month: str) -> Mapping[str, Any]:
+        """A signed statement."""
+        from wattledger.app._evidence import statement  # noqa: PLC0415 - as the module says
+
+        return statement(system, contract_id, month)
+
+    def statement_key(self, system: SystemOptions) -> Mapping[str, str]:
+        """The public key of statements."""
+        from wattledger.app._evidence import statement_key  # noqa: PLC0415 - as the module says
+
+        return statement_key(system)
+
     def openapi(self) -> str:
         """The OpenAPI document as JSON."""
         from wattledger.app._system import openapi_document  # noqa: PLC0415 - as the module says

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wattledger import billing, control, headend, ledger, notices, prepay, pricing, readings, registry, worker
+from wattledger import billing, control, evidence, headend, ledger, notices, prepay, pricing, readings, registry, worker
 from wattledger.app._headend import LinkedSwitches, MeterDesk, tools_for, vault_in
 from wattledger.app._validation import Desk
 from wattledger.cli import ServeOptions, SystemOptions, WhatIf
@@ -166,6 +168,7 @@ class System:
             pages=web.built_pages(),
             channels=self.channels,
             metrics=self._metrics,
+            signer=signer_in(self._data),
         )
 
     def _metrics(self) -> str:
@@ -231,6 +234,14 @@ class System:
             self.collector.stop()
         self.upkeep.stop()
         self.worker.stop()
+
+
+def signer_in(folder: Path) -> evidence.Signer:
+    """Who signs statements: the key in the file that ``WATTLEDGER_STATEMENT_KEY_FILE`` names, or one in ``folder``."""
+    named = os.environ.get("WATTLEDGER_STATEMENT_KEY_FILE")
+    if named:
+        return evidence.signer_from_file(Path(named))
+    return evidence.signer_from_file(folder / "statement.key", make=secrets.token_bytes(32))
 
 
 def deliver_in(tx: Transaction, batch: readings.IntervalBatch, now: datetime) -> readings.Receipt:
@@ -404,6 +415,7 @@ def openapi_document() -> str:
             wake_worker=lambda: None,
             desk=Desk(store=store, clock=clock, wake=lambda: None),
             pages=None,
+            signer=evidence.Signer(bytes(32)),  # its routes are in the document; nothing is signed
         )
         document = api.create_api(services).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False)

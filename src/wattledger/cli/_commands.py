@@ -19,6 +19,7 @@ from wattledger.cli._readings_queue import (
     money_limit,
 )
 from wattledger.cli._readings_store import StoredReadings
+from wattledger.cli.evidence import Evidence, add_evidence
 from wattledger.cli.linked import LinkedMeters, add_linked
 from wattledger.cli.meter import Meters, add_meters
 from wattledger.cli.whatif import Populations, add_whatif
@@ -47,7 +48,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Populations, StoredReadings, ReviewedReadings, Meters, LinkedMeters, Protocol):
+class Commands(Populations, Evidence, StoredReadings, ReviewedReadings, Meters, LinkedMeters, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -155,6 +156,7 @@ def make_cli(commands: Commands) -> typer.Typer:
     _add_town(cli, commands)
     _add_system(cli, commands)
     add_whatif(cli, commands)
+    add_evidence(cli, commands)
     return cli
 
 
