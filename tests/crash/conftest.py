@@ -14,11 +14,10 @@ SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
-def kill_until_done(record_property: Callable[[str, object], None]) -> Callable[..., int]:
+def kill_until_done() -> Callable[..., int]:
     """Run a victim script until it says ``done``; in each of the first ``kills`` runs kill it after a random line.
 
     A victim prints a line at every begin and commit of its database, so the kills fall around and between them.
-    How often it was killed is a property of the test in ``--junit-xml``.
     """
 
     def run(script: str, *arguments: str, kills: int, seed: int, lines_max: int) -> int:
@@ -41,7 +40,6 @@ def kill_until_done(record_property: Callable[[str, object], None]) -> Callable[
                         killed += 1
                         break
             if victim.returncode == 0 and said[-1].strip() == "done":
-                record_property("killed", killed)
                 return killed
             if number != limit:
                 pytest.fail("the victim died by itself:\n" + "".join(said[-30:]))
