@@ -103,3 +103,20 @@ def test_what_cannot_be_done_is_one_line(data: Path, arguments: tuple[str, ...],
     assert told.code == 2
     assert said in told.err
     assert told.err.count("\n") == 1
+
+
+def test_the_book_is_read_on_the_command_line(data: Path, tmp_path: Path) -> None:
+    assert run("ledger", "check", data=data).code == 0
+    assert run("ledger", "balance", "wallet:h0", "--json", data=data).json["balance"] == "37.90"
+    assert run("ledger", "balance", "wallet:h0", "--at", "2026-03-01T12:00Z", data=data).out == "50.00 CNY\n"
+    statement = run("ledger", "statement", "wallet:h0", data=data)
+    assert "deduction:h0:2026-02-28T16:00Z:0" in statement.out
+    assert "37.90" in statement.out
+    assert "wallet:h0" in run("ledger", "accounts", "wallet:", data=data).out
+    out = tmp_path / "book.csv"
+    assert run("ledger", "export", out, data=data).code == 0
+    assert len(out.read_text().splitlines()) == 3
+    assert "balance Liabilities:Wallet:H0" in run("ledger", "export", "--format", "beancount", data=data).out
+    for bad in (("balance", "nobody"), ("statement", "wallet:h0", "--from", "soon"), ("export", tmp_path)):
+        told = run("ledger", *bad, data=data)
+        assert (told.code, told.err.count("\n")) == (2, 1)

@@ -7,9 +7,9 @@ workflow engine are imported only by the commands that need them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wattledger.cli import (
     Exported,
@@ -197,6 +197,40 @@ class _Commands:
         from wattledger.app._linked import meter_keys  # noqa: PLC0415 - as the module says
 
         return meter_keys(system, meter_id)
+
+    def ledger_accounts(self, system: SystemOptions, prefix: str) -> Sequence[Mapping[str, Any]]:
+        """The accounts that are open."""
+        from wattledger.app._books import ledger_accounts  # noqa: PLC0415 - as the module says
+
+        return ledger_accounts(system, prefix)
+
+    def ledger_balance(self, system: SystemOptions, account: str, at: datetime | None) -> Mapping[str, Any]:
+        """A balance."""
+        from wattledger.app._books import ledger_balance  # noqa: PLC0415 - as the module says
+
+        return ledger_balance(system, account, at)
+
+    def ledger_statement(
+        self, system: SystemOptions, account: str, *, first: datetime | None, last: datetime | None
+    ) -> Mapping[str, Any]:
+        """What moved on an account."""
+        from wattledger.app._books import ledger_statement  # noqa: PLC0415 - as the module says
+
+        return ledger_statement(system, account, first=first, last=last)
+
+    def ledger_export(
+        self,
+        system: SystemOptions,
+        *,
+        form: Literal["csv", "beancount"],
+        account: str | None,
+        first: datetime | None,
+        last: datetime | None,
+    ) -> Iterable[str]:
+        """The book, line by line."""
+        from wattledger.app._books import ledger_export  # noqa: PLC0415 - as the module says
+
+        return ledger_export(system, form=form, account=account, first=first, last=last)
 
     def explain_transfer(self, system: SystemOptions, transfer_id: str) -> Mapping[str, Any]:
         """What a transfer is."""

@@ -191,7 +191,10 @@ def write_bills(
         ],
         opening=[
             *(ledger.Account(receivable_account(b.contract_id), "receivable", b.total.currency) for b in to_pay),
-            *(ledger.Account(revenue_account(c), "revenue", c) for c in sorted({b.total.currency for b in to_pay})),
+            *(
+                ledger.Account(revenue_account(c), "revenue", c, shards=ledger.BUSY_SHARDS)
+                for c in sorted({b.total.currency for b in to_pay})
+            ),
         ],
     )
     stage("write")
@@ -226,6 +229,11 @@ def _remember_until(tx: Transaction, posted: Sequence[Bill]) -> None:
 def revenue_account(currency: str) -> str:
     """The ledger account of what energy earned."""
     return f"revenue:energy:{currency}"
+
+
+def revenue(currency: str) -> ledger.Account:
+    """That account, to be opened: nearly every posting touches it."""
+    return ledger.Account(revenue_account(currency), "revenue", currency, shards=ledger.BUSY_SHARDS)
 
 
 def receivable_transfer(

@@ -24,7 +24,7 @@ from wattledger.billing._bills import (
     rated_bill,
     receivable_account,
     receivable_transfer,
-    revenue_account,
+    revenue,
     write_bills,
 )
 from wattledger.billing._corrections import (
@@ -421,10 +421,7 @@ def _move_money(
                     ledger.Account(receivable_account(one.contract_id), "receivable", one.new_total.currency)
                     for one in corrections
                 ),
-                *(
-                    ledger.Account(revenue_account(currency), "revenue", currency)
-                    for currency in sorted({transfer.amount.currency for transfer in transfers})
-                ),
+                *(revenue(currency) for currency in sorted({transfer.amount.currency for transfer in transfers})),
             ],
         )
         ledger.post(tx, transfers=transfers)

@@ -20,6 +20,7 @@ from wattledger.cli._readings_queue import (
 )
 from wattledger.cli._readings_store import StoredReadings
 from wattledger.cli.evidence import Evidence, add_evidence
+from wattledger.cli.ledger import Books, add_ledger
 from wattledger.cli.linked import LinkedMeters, add_linked
 from wattledger.cli.meter import Meters, add_meters
 from wattledger.cli.whatif import Populations, add_whatif
@@ -48,7 +49,7 @@ class TownOptions:
     serve: ServeOptions | None
 
 
-class Commands(Populations, Evidence, StoredReadings, ReviewedReadings, Meters, LinkedMeters, Protocol):
+class Commands(Populations, Evidence, Books, StoredReadings, ReviewedReadings, Meters, LinkedMeters, Protocol):
     """What ``app.py`` does for the commands that need a system."""
 
     def serve(self, system: SystemOptions, serve: ServeOptions) -> None:
@@ -69,10 +70,6 @@ class Commands(Populations, Evidence, StoredReadings, ReviewedReadings, Meters, 
 
     def correct_bills(self, system: SystemOptions) -> Sequence[str]:
         """Correct the bills that something came late for; returns lines to print."""
-        ...
-
-    def check_ledger(self, system: SystemOptions) -> Sequence[str]:
-        """Audit the book; returns what does not add up."""
         ...
 
     def openapi(self) -> str:
@@ -228,18 +225,7 @@ def _add_system(cli: typer.Typer, commands: Commands) -> None:
         typer.echo(commands.openapi())
 
     _add_bill(cli, commands)
-    ledger = typer.Typer(help="The book.", no_args_is_help=True)
-    cli.add_typer(ledger, name="ledger")
-
-    @ledger.command("check")
-    def ledger_check(*, data: Data = DATA_DEFAULT, database: Database = None) -> None:
-        """Audit the whole book; says what does not add up and exits with 1 if anything does not."""
-        faults = commands.check_ledger(SystemOptions(data=data, database=database))
-        for fault in faults:
-            typer.echo(fault, err=True)
-        if faults:
-            raise typer.Exit(1)
-        typer.echo("the book adds up")
+    add_ledger(cli, commands)
 
 
 def _add_bill(cli: typer.Typer, commands: Commands) -> None:

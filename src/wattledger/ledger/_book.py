@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from wattledger.kernel import Money, Period, Problem
-from wattledger.ledger._tables import ledger_account, ledger_transfer
+from wattledger.ledger._tables import ledger_account, ledger_account_shard, ledger_transfer
 from wattledger.store import Row, Transaction, chunked
 
 
@@ -57,15 +59,27 @@ class Rule(StrEnum):
 
 _RULES = {rule.value: rule for rule in Rule}
 
+BUSY_SHARDS = 16
+"""For accounts that nearly every transfer touches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A ledger account to open."""
+    """A ledger account to open.
+
+    ``shards``  for accounts that nearly every transfer touches: their sums are kept in so many rows, so that writers do
+                not wait for each other. Without a rule only, for a bound needs one row to be kept in.
+    """
 
     id: str
     kind: str
     currency: str
     rule: Rule = Rule.NONE
+    shards: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shards and self.rule is not Rule.NONE:
+            raise ValueError(f"{self.id} has a bound, and is kept in one row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ def open_accounts(tx: Transaction, *, accounts: Sequence[Account]) -> None:
 
 
 def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[Account] = ()) -> int:
-    """Post ``transfers``, all or none; returns how many were new.
+    """Post ``transfers``, all or none (a call is a chain); returns how many were new.
 
     One whose id was posted before with the same content is passed over: the first answer stands (its instant is the
     first one's). Accounts that they need and that are not open yet are opened if they are among ``opening``. Raises
@@ -112,7 +126,7 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[
             )
         sums[transfer.debit_account][0] += transfer.amount.micro
         sums[transfer.credit_account][1] += transfer.amount.micro
-    open_, missing = _checked_accounts(tx, fresh, sums, opening)
+    open_, busy, missing = _checked_accounts(tx, fresh, sums, opening)
     # Accounts in the order of their ids: two postings at once never wait for each other in a circle.
     tx.execute_many(
         ledger_account.update()
@@ -124,6 +138,7 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[
         [{"key": key, "more_debits": sums[key][0], "more_credits": sums[key][1]} for key in sorted(open_)],
     )
     _open_with(tx, [missing[key] for key in sorted(missing)], sums)
+    add_to_shards(tx, accounts=[busy[key] for key in sorted(busy)], sums=sums, by=fresh[0].id)
     tx.insert(
         ledger_transfer,
         [
@@ -137,6 +152,7 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[
                 "reference": transfer.reference,
                 "corrects": transfer.corrects,
                 "posted_at": transfer.posted_at,
+                "content": content_hash(_content(transfer)),
             }
             for transfer in fresh
         ],
@@ -144,12 +160,32 @@ def post(tx: Transaction, *, transfers: Sequence[Transfer], opening: Collection[
     return len(fresh)
 
 
+def add_to_shards(tx: Transaction, *, accounts: Sequence[Account], sums: Mapping[str, Sequence[int]], by: str) -> None:
+    """Add sums (debits, credits) to accounts that have shards; what is posted says to which of them."""
+    dice = zlib.crc32(by.encode())
+    rows = [
+        {
+            "account_id": one.id,
+            "shard": dice % one.shards,
+            "debits": sums[one.id][0],
+            "credits": sums[one.id][1],
+        }
+        for one in accounts
+    ]
+    tx.add_up(ledger_account_shard, rows, add=("debits", "credits"), same=("account_id",))
+
+
+def content_hash(content: Sequence[object]) -> bytes:
+    """What tells a transfer, or a reservation, from another under the same id; 16 bytes."""
+    return hashlib.blake2b("\x1f".join(map(str, content)).encode(), digest_size=16).digest()
+
+
 def _not_yet_posted(tx: Transaction, transfers: Sequence[Transfer]) -> list[Transfer]:
     known: dict[str, Transfer] = {}
     if transfers:
         ids = sorted({transfer.id for transfer in transfers})
         select = sa.select(ledger_transfer).where(tx.among(ledger_transfer.c.id, ids))
-        known.update((row.id, _transfer(row)) for row in tx.rows(select))
+        known.update((row.id, transfer_of(row)) for row in tx.rows(select))
     fresh = []
     for transfer in transfers:
         earlier = known.get(transfer.id)
@@ -167,16 +203,33 @@ def _not_yet_posted(tx: Transaction, transfers: Sequence[Transfer]) -> list[Tran
 
 def _content(transfer: Transfer) -> tuple[object, ...]:
     return (
+        transfer.id,
         transfer.debit_account,
         transfer.credit_account,
-        transfer.amount,
+        transfer.amount.micro,
+        transfer.amount.currency,
         transfer.purpose,
         transfer.reference,
         transfer.corrects,
     )
 
 
-def _transfer(row: Row) -> Transfer:
+def content_of(row: Row) -> tuple[object, ...]:
+    """What the hash of a posted transfer is of."""
+    return (
+        row.id,
+        row.debit_account,
+        row.credit_account,
+        row.amount,
+        row.currency,
+        row.purpose,
+        row.reference,
+        row.corrects,
+    )
+
+
+def transfer_of(row: Row) -> Transfer:
+    """A transfer from its row."""
     return Transfer(
         id=row.id,
         debit_account=row.debit_account,
@@ -190,22 +243,40 @@ def _transfer(row: Row) -> Transfer:
 
 
 def _checked_accounts(
-    tx: Transaction, transfers: Sequence[Transfer], sums: Mapping[str, Sequence[int]], opening: Collection[Account]
-) -> tuple[dict[str, Account], dict[str, Account]]:
-    """The accounts of ``sums`` that are open, locked in the order of their ids, and those that are to be opened."""
+    tx: Transaction,
+    transfers: Sequence[Transfer],
+    sums: Mapping[str, Sequence[int]],
+    opening: Collection[Account],
+    *,
+    reserving: bool = False,
+) -> tuple[dict[str, Account], dict[str, Account], dict[str, Account]]:
+    """The accounts of ``sums`` that are open, those of them with shards, and those that are to be opened.
+
+    The first are locked, in the order of their ids. ``reserving``: what is promised to an account is not there yet.
+    """
     kept = ledger_account.c
-    select = sa.select(kept.id, kept.kind, kept.currency, kept.rule, kept.debits - kept.credits)
+    columns = (kept.id, kept.kind, kept.currency, kept.rule, kept.shards)
+    reserved = sa.case(
+        (kept.rule == Rule.DEBITS_NOT_OVER_CREDITS.value, kept.pending_debits), else_=-kept.pending_credits
+    )
+    select = sa.select(*columns, kept.debits - kept.credits + reserved).where(kept.shards == 0)
     found: dict[str, Account] = {}
     over: dict[str, int] = {}
-    for key, kind, currency, rule, above in tx.rows(
+    for key, kind, currency, rule, _, above in tx.rows(
         tx.locked(select.where(tx.among(kept.id, sorted(sums))).order_by(kept.id))
     ):
         found[key] = Account(key, kind, currency, _RULES[rule])
         over[key] = above
-    missing = {one.id: one for one in opening if one.id not in found and one.id in sums}
+    others = sorted(sums.keys() - found.keys())
+    busy = {
+        row[0]: Account(row[0], row[1], row[2], _RULES[row[3]], row[4])
+        for row in (tx.rows(sa.select(*columns).where(tx.among(kept.id, others))) if others else ())
+        if row[4]
+    }
+    missing = {one.id: one for one in opening if one.id in sums and one.id not in found and one.id not in busy}
     for transfer in transfers:
         for account_id in (transfer.debit_account, transfer.credit_account):
-            account = found.get(account_id) or missing.get(account_id)
+            account = found.get(account_id) or busy.get(account_id) or missing.get(account_id)
             if account is None:
                 raise AccountUnknown(f"transfer {transfer.id} names {account_id!r}, which is not open")
             if account.currency != transfer.amount.currency:
@@ -213,10 +284,22 @@ def _checked_accounts(
                     f"transfer {transfer.id} moves {transfer.amount.currency}, but {account_id} is kept in "
                     f"{account.currency}"
                 )
-    for account in (*found.values(), *missing.values()):
+    _check_bounds([*found.values(), *missing.values()], over, sums, reserving=reserving)
+    return found, busy, missing
+
+
+def _check_bounds(
+    accounts: Sequence[Account], over: Mapping[str, int], sums: Mapping[str, Sequence[int]], *, reserving: bool
+) -> None:
+    """``over``: what each account's debits are above its credits, with what is reserved against its bound."""
+    for account in accounts:
         if account.rule is Rule.NONE:
             continue
         debits, credits_ = sums[account.id]
+        if reserving and account.rule is Rule.DEBITS_NOT_OVER_CREDITS:
+            credits_ = 0
+        elif reserving:
+            debits = 0
         above = over.get(account.id, 0) + debits - credits_
         if (account.rule is Rule.DEBITS_NOT_OVER_CREDITS and above > 0) or (
             account.rule is Rule.CREDITS_NOT_OVER_DEBITS and above < 0
@@ -224,13 +307,30 @@ def _checked_accounts(
             raise BalanceRuleBroken(
                 f"{account.id} would pass its bound by {Money(abs(above), account.currency)} ({account.rule})"
             )
-    return found, missing
+
+
+def checked_bounds(
+    tx: Transaction, *, transfers: Sequence[Transfer], sums: Mapping[str, Sequence[int]], opening: Collection[Account]
+) -> None:
+    """Lock the accounts of what is to be reserved, open those that are not, and see that no bound is passed."""
+    for one in transfers:
+        if one.amount.micro <= 0 or one.debit_account == one.credit_account:
+            raise TransferConflict(
+                f"{one.id} reserves {one.amount} from {one.debit_account} to {one.credit_account}",
+                remedy="reserve more than nothing between two different accounts",
+            )
+    _, busy, missing = _checked_accounts(tx, transfers, sums, opening, reserving=True)
+    if busy:
+        raise AccountUnknown(f"{next(iter(busy))} has shards: nothing can be reserved on it")
+    open_accounts(tx, accounts=list(missing.values()))
 
 
 def _open_with(tx: Transaction, accounts: Sequence[Account], sums: Mapping[str, Sequence[int]]) -> None:
     """Open ``accounts`` with what is posted to them at once; one that somebody else has just opened gets it added."""
     rows = [{**_row(one), "debits": sums[one.id][0], "credits": sums[one.id][1]} for one in accounts]
-    if tx.add_up(ledger_account, rows, add=("debits", "credits"), same=("kind", "currency", "rule")) != len(rows):
+    if tx.add_up(ledger_account, rows, add=("debits", "credits"), same=("kind", "currency", "rule", "shards")) != len(
+        rows
+    ):
         raise AccountUnknown(
             "an account that was to be opened has meanwhile been opened as one of another kind",
             remedy="do it once more: nothing was posted",
@@ -238,7 +338,13 @@ def _open_with(tx: Transaction, accounts: Sequence[Account], sums: Mapping[str, 
 
 
 def _row(account: Account) -> dict[str, object]:
-    return {"id": account.id, "kind": account.kind, "currency": account.currency, "rule": account.rule.value}
+    return {
+        "id": account.id,
+        "kind": account.kind,
+        "currency": account.currency,
+        "rule": account.rule.value,
+        "shards": account.shards,
+    }
 
 
 def balance(tx: Transaction, *, account_id: str) -> Money:
@@ -252,10 +358,26 @@ def balance(tx: Transaction, *, account_id: str) -> Money:
 def balances(tx: Transaction, *, account_ids: Collection[str]) -> dict[str, Money]:
     """Credits less debits of the open accounts among ``account_ids``."""
     found: dict[str, Money] = {}
+    busy: list[str] = []
     for piece in chunked(sorted(set(account_ids))):
-        rows = tx.rows(sa.select(ledger_account).where(ledger_account.c.id.in_(piece)))
-        found.update((row.id, Money(row.credits - row.debits, row.currency)) for row in rows)
+        for row in tx.rows(sa.select(ledger_account).where(ledger_account.c.id.in_(piece))):
+            found[row.id] = Money(row.credits - row.debits, row.currency)
+            if row.shards:
+                busy.append(row.id)
+    for account_id, (debits, credits_) in shard_sums(tx, account_ids=busy).items():
+        found[account_id] += Money(credits_ - debits, found[account_id].currency)
     return found
+
+
+def shard_sums(tx: Transaction, *, account_ids: Collection[str] | None = None) -> dict[str, tuple[int, int]]:
+    """Debits and credits that stand in the shards of these accounts, or of all that have any."""
+    if account_ids is not None and not account_ids:
+        return {}
+    shard = ledger_account_shard.c
+    select = sa.select(shard.account_id, sa.func.sum(shard.debits), sa.func.sum(shard.credits))
+    if account_ids is not None:
+        select = select.where(tx.among(shard.account_id, sorted(account_ids)))
+    return {row[0]: (int(row[1]), int(row[2])) for row in tx.rows(select.group_by(shard.account_id))}
 
 
 def transfer_with_id(tx: Transaction, *, transfer_id: str) -> Transfer:
@@ -269,7 +391,7 @@ def transfer_with_id(tx: Transaction, *, transfer_id: str) -> Transfer:
 def transfers_with_ids(tx: Transaction, *, transfer_ids: Collection[str]) -> dict[str, Transfer]:
     """Those of these transfers that were posted."""
     rows = tx.rows(sa.select(ledger_transfer).where(tx.among(ledger_transfer.c.id, sorted(set(transfer_ids)))))
-    return {row.id: _transfer(row) for row in rows}
+    return {row.id: transfer_of(row) for row in rows}
 
 
 def transfers_of(tx: Transaction, *, account_id: str, limit: int = 100) -> list[Transfer]:
@@ -280,7 +402,7 @@ def transfers_of(tx: Transaction, *, account_id: str, limit: int = 100) -> list[
         .order_by(ledger_transfer.c.seq.desc())
         .limit(limit)
     )
-    return [_transfer(row) for row in rows]
+    return [transfer_of(row) for row in rows]
 
 
 def total_posted(tx: Transaction, *, purpose: str, period: Period) -> dict[str, Money]:
@@ -295,39 +417,3 @@ def total_posted(tx: Transaction, *, purpose: str, period: Period) -> dict[str, 
         .group_by(ledger_transfer.c.currency)
     )
     return {currency: Money(int(total), currency) for currency, total in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class BookFault:
-    """Something in the book that does not add up."""
-
-    account_id: str
-    cause: str
-
-
-def check_book(tx: Transaction) -> list[BookFault]:
-    """Audit the whole book: every account's sums against its transfers, its bound, and each currency against zero."""
-    debits, credits_ = (_sums(tx, side) for side in (ledger_transfer.c.debit_account, ledger_transfer.c.credit_account))
-    faults: list[BookFault] = []
-    totals: dict[str, int] = defaultdict(int)
-    for account in tx.rows(sa.select(ledger_account).order_by(ledger_account.c.id)):
-        kept, told = (account.debits, account.credits), (debits.get(account.id, 0), credits_.get(account.id, 0))
-        if kept != told:
-            faults.append(BookFault(account.id, f"keeps debits and credits {kept}, its transfers add up to {told}"))
-        over = account.debits - account.credits
-        if (account.rule == Rule.DEBITS_NOT_OVER_CREDITS and over > 0) or (
-            account.rule == Rule.CREDITS_NOT_OVER_DEBITS and over < 0
-        ):
-            faults.append(BookFault(account.id, f"is past its bound {account.rule} by {abs(over)} micro-units"))
-        totals[account.currency] += account.credits - account.debits
-    faults += [
-        BookFault(f"all of {currency}", f"debits and credits differ by {total} micro-units")
-        for currency, total in sorted(totals.items())
-        if total
-    ]
-    return faults
-
-
-def _sums(tx: Transaction, side: sa.Column[str]) -> dict[str, int]:
-    rows = tx.rows(sa.select(side, sa.func.sum(ledger_transfer.c.amount)).group_by(side))
-    return {account: int(total) for account, total in rows}

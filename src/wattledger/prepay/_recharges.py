@@ -136,7 +136,7 @@ def recharge(tx: Transaction, *, contract_id: str, amount: Money, method: str, k
         transfers=[paid, *_taken_off(paid, parts, contract_id)],
         opening=[
             *([] if method.startswith(AGENT) else [ledger.Account(till, "cash", row.currency)]),
-            ledger.Account(_fees_account(row.currency), "revenue", row.currency),
+            ledger.Account(_fees_account(row.currency), "revenue", row.currency, shards=ledger.BUSY_SHARDS),
         ],
     )
     close_paid(tx, [part.debt_id for part in parts if part.debt_id is not None])

@@ -79,6 +79,10 @@ def till_account(method: str, currency: str) -> str:
     return f"{'float' if method.startswith(AGENT) else 'cash'}:{method.removeprefix(AGENT)}:{currency}"
 
 
+def _revenue(currency: str) -> ledger.Account:
+    return ledger.Account(_revenue_account(currency), "revenue", currency, shards=ledger.BUSY_SHARDS)
+
+
 def _revenue_account(currency: str) -> str:
     return f"revenue:energy:{currency}"
 
@@ -113,7 +117,10 @@ def ensure_wallets(
         tx,
         accounts=[
             *(ledger.Account(wallet_account(c), "wallet", currency) for c, currency in missing.items()),
-            *(ledger.Account(_revenue_account(c), "revenue", c) for c in sorted(set(missing.values()))),
+            *(
+                ledger.Account(_revenue_account(c), "revenue", c, shards=ledger.BUSY_SHARDS)
+                for c in sorted(set(missing.values()))
+            ),
         ],
     )
     tx.insert_new(

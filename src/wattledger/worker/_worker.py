@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from wattledger import billing, control, notices, prepay
+from wattledger import billing, control, ledger, notices, prepay
 from wattledger.kernel import Clock
 from wattledger.store import Store, dispatch_outbox
 from wattledger.worker._jobs import Jobs
@@ -75,6 +75,7 @@ class Worker:
             + self._commands(here=True)
             + self._daily()
             + self._dated()
+            + self._reservations()
             + self._deliveries()
             + self._corrections()
         ):
@@ -91,6 +92,7 @@ class Worker:
                 self._commands(here=False)
                 self._daily()
                 self._dated()
+                self._reservations()
                 self._deliveries()
                 if self._corrections():
                     self._wake.set()  # a shard at a time, so that commands do not wait for a thousand bills
@@ -149,6 +151,15 @@ class Worker:
         with self._store.write() as tx:
             lapsed = control.lapse_protections(tx, policy=self._policy, now=now)
             return lapsed + control.carry_on_temporary(tx, now=now)
+
+    def _reservations(self) -> int:
+        """Money that was set aside, and whose time is over."""
+        now = self._clock.now()
+        with self._store.read() as tx:
+            if not ledger.expiry_due(tx, now=now):
+                return 0
+        with self._store.write() as tx:
+            return ledger.expire_due(tx, now=now)
 
     def _corrections(self) -> int:
         return 0 if self._jobs.correct_bills() is None else 1
