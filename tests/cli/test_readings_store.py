@@ -33,10 +33,14 @@ def test_a_file_goes_in_and_comes_out(tmp_path: Path) -> None:
     dry = run("import", tmp_path / "a.csv", "--point", "h1", "--register", "--dry-run", data=tmp_path)
     assert "288 would be stored if they are new" in dry.out
     first = run("import", tmp_path / "a.csv", "--point", "h1", "--register", data=tmp_path)
-    assert first.out == f"{tmp_path}/a.csv: 288 readings, 288 stored\n"
+    assert first.out.splitlines() == [
+        f"{tmp_path}/a.csv: 288 readings, 288 stored",
+        "  assumed: Intervals are 15 minutes long, as the distances of the times show.",
+        "  assumed: Nothing says which way the energy flows; a bill takes it as import.",
+    ]
     second = run("import", tmp_path / "a.csv", "--point", "h1", "--json", data=tmp_path)
     (told,) = second.json
-    assert (told["stored"], told["duplicate"], second.code) == (0, 288, 0)
+    assert (told["stored"], told["duplicate"], len(told["assumptions"]), second.code) == (0, 288, 2, 0)
     assert "stretches folded: 2,976 intervals" in run("compact", data=tmp_path).out
     stats = run("stats", "--json", data=tmp_path).json
     assert (stats["intervals"], stats["channels"][0]["segments"], stats["channels"][0]["files"]) == (288, 0, 1)

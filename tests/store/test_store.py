@@ -1,6 +1,7 @@
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -118,6 +119,15 @@ def test_two_dispatchers_at_once_tell_every_fact_once(store: Store) -> None:
 def test_a_database_that_cannot_be_used_is_refused_in_words(url: str, said: str) -> None:
     with pytest.raises(StoreUnreachable, match=said):
         Store(url).migrate()
+
+
+def test_a_lock_that_cannot_be_taken_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "db.work.lock").mkdir()
+    with (
+        pytest.raises(StoreUnreachable, match=r"cannot lock .*work\.lock"),
+        Store(f"sqlite:///{tmp_path}/db").alone("work"),
+    ):
+        pass
 
 
 def test_a_naive_instant_never_gets_in(store: Store) -> None:

@@ -40,6 +40,7 @@ def import_files(
                 missing=plan.missing,
                 refused=tuple((one.what, one.line, one.cause, one.count) for one in plan.refused),
                 dry_run=asked.dry_run,
+                assumptions=tuple(plan.assumptions),
             )
 
 

@@ -40,7 +40,10 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of a file's readings: ``refused`` has what, line, cause and count of each kind."""
+    """What became of a file's readings: ``refused`` has what, line, cause and count of each kind.
+
+    ``assumptions`` are sentences: what was concluded of the file, for a person to check.
+    """
 
     path: Path
     readings: int
@@ -51,6 +54,7 @@ class Imported:
     missing: int
     refused: tuple[tuple[str, int | None, str, int], ...]
     dry_run: bool
+    assumptions: tuple[str, ...] = ()
 
     @property
     def refused_count(self) -> int:
@@ -325,6 +329,10 @@ def _told(one: Imported) -> Iterator[str]:
         yield f"  refused: {what}{f', line {line}' if line else ''}: {cause} ({count:,})"
     if len(one.refused) > _SHOWN:
         yield f"  and {len(one.refused) - _SHOWN} more kinds; --json tells all"
+    for sentence in one.assumptions[:_SHOWN]:
+        yield f"  assumed: {sentence}"
+    if len(one.assumptions) > _SHOWN:
+        yield f"  and {len(one.assumptions) - _SHOWN} more; --json tells all"
 
 
 def _total(done: Sequence[Imported]) -> str:
@@ -336,7 +344,8 @@ def _total(done: Sequence[Imported]) -> str:
 def _as_json(one: Imported) -> dict[str, object]:
     names = ("readings", "taken", "stored", "duplicate", "revised", "missing", "refused_count", "dry_run")
     refused = [{"what": what, "line": line, "cause": cause, "count": count} for what, line, cause, count in one.refused]
-    return {"path": str(one.path), **{name: getattr(one, name) for name in names}, "refused": refused}
+    counts = {name: getattr(one, name) for name in names}
+    return {"path": str(one.path), **counts, "refused": refused, "assumptions": list(one.assumptions)}
 
 
 def _stats_json(found: StoreStats) -> dict[str, object]:

@@ -89,6 +89,7 @@ class ImportPlan:
     ``taken``      readings in ``intervals`` and ``registers``
     ``duplicate``  those that stand in the file more than once
     ``missing``    those of which the file itself says that there is no value: they take nothing away from the store
+    ``assumptions``  whole sentences: what was concluded of the file
     """
 
     path: Path
@@ -98,6 +99,7 @@ class ImportPlan:
     duplicate: int
     missing: int
     refused: Sequence[NotTaken]
+    assumptions: Sequence[str] = ()
 
     @property
     def taken(self) -> int:
@@ -171,7 +173,7 @@ def plan_import(file: ReadingsFile, *, rules: ImportRules) -> ImportPlan:
         for _, series in of
         if len(series)
     ]
-    plan = ImportPlan(file.path, file.readings, intervals, registers, duplicate, missing, refused)
+    plan = ImportPlan(file.path, file.readings, intervals, registers, duplicate, missing, refused, file.assumptions)
     accounted = plan.taken + duplicate + missing + sum(one.count for one in refused)
     if accounted != file.readings:
         raise AssertionError(f"{file.path}: {file.readings} readings in the file, {accounted} accounted for")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
@@ -322,12 +322,23 @@ class Store:
 @contextmanager
 def _locked_file(path: Path) -> Iterator[None]:
     # SQLite's own lock on a file of no content: on every system, and gone with the process.
-    connection = sqlite3.connect(path, timeout=_FOR_EVER, isolation_level=None)
     try:
-        connection.execute("BEGIN EXCLUSIVE")
+        connection = sqlite3.connect(path, timeout=_FOR_EVER, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise _not_lockable(path, error) from error
+    with closing(connection):
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise _not_lockable(path, error) from error
         yield
-    finally:
-        connection.close()
+
+
+def _not_lockable(path: Path, error: sqlite3.OperationalError) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"cannot lock {path}: {error}",
+        remedy="check that the folder may be written to and has room; nothing was changed",
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
