@@ -14,7 +14,7 @@ from wattledger.store import Store
 from wattledger.worker import WalletDeductions
 
 MONTH = Period(MARCH, APRIL)
-KILLS = int(os.environ.get("WATTLEDGER_KILLS", "2"))
+KILLS = int(os.environ.get("WATTLEDGER_KILLS", "1"))
 AT_A_TIME = min(KILLS, 8)
 SEEDS = range(1, KILLS // AT_A_TIME + 1)
 """Each kills up to eight times; ``WATTLEDGER_KILLS=200`` kills that often in each test."""

@@ -13,7 +13,7 @@ from wattledger.kernel import Money
 from wattledger.payments import OrderState
 from wattledger.store import Store
 
-KILLS = int(os.environ.get("WATTLEDGER_KILLS", "2"))
+KILLS = int(os.environ.get("WATTLEDGER_KILLS", "1"))
 ROUNDS = max(1, KILLS // 3)
 """Each kills about three times; ``WATTLEDGER_KILLS=200`` kills that often."""
 

@@ -16,7 +16,7 @@ from wattledger import readings, registry, worker
 from wattledger.kernel import ManualClock, Period
 from wattledger.store import Store
 
-KILLS = int(os.environ.get("WATTLEDGER_KILLS", "2"))
+KILLS = int(os.environ.get("WATTLEDGER_KILLS", "1"))
 ROUNDS = max(1, KILLS // 3)
 """Each kills about three times; ``WATTLEDGER_KILLS=200`` kills that often."""
 WHOLE = Period(FIRST, FIRST + timedelta(days=DAYS))

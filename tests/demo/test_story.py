@@ -22,7 +22,7 @@ from wattledger.demo import LoadModel, Town, TownPlan
 from wattledger.kernel import Money, Period, epoch
 from wattledger.store import Store
 
-SEED, HOMES, DAYS = 2, 24, 8
+SEED, HOMES, DAYS = 2, 24, 4
 SPEED = 3600
 _WATTLEDGER = (sys.executable, "-c", "from wattledger.app import main; main()")
 
@@ -77,7 +77,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_the_whole_story_is_told(lived: tuple[str, Path]) -> None:
     said, _ = lived
     for words in (
-        "Raising a town: 24 homes, 15 others, seed 2, 8 days of history",
+        f"Raising a town: {HOMES} homes, 15 others, seed {SEED}, {DAYS} days of history",
         "intervals ingested, priced and settled in",
         "/console",
         "low-balance message at",
