@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from grid import APRIL, MARCH, Grid, intervals
 
 from wattledger import billing
+from wattledger.api import create_api, serve
 from wattledger.app._system import System, openapi_document
 from wattledger.worker import launch_jobs, stop_jobs
 
@@ -221,3 +223,29 @@ def test_the_front_end_is_built_from_the_current_contract() -> None:
     assert json.loads(committed.read_text(encoding="utf-8")) == json.loads(openapi_document()), (
         "run: wattledger openapi > web/openapi.json"
     )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_stops_while_a_page_looks_on_stops_without_a_word(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+    server = threading.Thread(
+        target=serve, args=(create_api(system.services()),), kwargs={"host": "127.0.0.1", "port": port, "stop": stop}
+    )
+    server.start()
+    transport = httpx.HTTPTransport(retries=10)
+    with (
+        httpx.Client(transport=transport, timeout=30) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}{V1}/overview/stream") as stream,
+    ):
+        lines = stream.iter_lines()
+        while not next(lines).startswith("event: overview"):
+            pass
+        stop.set()
+        assert any(line.startswith("data: ") for line in list(lines))  # it came to its end
+    server.join()
+    assert capsys.readouterr().err == ""

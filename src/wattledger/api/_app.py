@@ -102,6 +102,7 @@ def create_api(services: ApiServices) -> FastAPI:
 
 def serve(api: FastAPI, *, host: str, port: int, stop: threading.Event) -> None:
     """Serve ``api`` until ``stop`` is set; for a thread of its own."""
+    api.state.stop = stop  # live streams end by themselves then, and need not be torn
     server = uvicorn.Server(
         uvicorn.Config(api, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     )
@@ -356,8 +357,9 @@ def _add_streams(api: FastAPI, services: ApiServices) -> None:
 def _events(name: str, look: Callable[[], str], request: Request) -> StreamingResponse:
     async def stream() -> AsyncIterator[str]:
         last, quiet = "", 0
+        stop: threading.Event | None = getattr(request.app.state, "stop", None)
         yield "retry: 2000\n\n"
-        while not await request.is_disconnected():
+        while not await request.is_disconnected() and not (stop is not None and stop.is_set()):
             text = await asyncio.to_thread(look)
             if text != last:
                 last, quiet = text, 0
